@@ -1,0 +1,60 @@
+"""The integers between the folds: what one parcel adds to its channel.
+
+A *cell* is a counter of a channel, named by one integer ``kind << 40 | a << 20 | b``. A parcel's cells are a
+function of its state; a contribution is the signed difference between the cells after and before, so integer
+sums alone decide every statistic and no order, batch or worker can matter. Days and hours count from 1970 UTC;
+``a`` is the cohort (UTC day of registration) unless said otherwise.
+
+=====================  ====================  =====================================================
+kind                   a, b                  one for each parcel that
+=====================  ====================  =====================================================
+REGISTERED             cohort                is registered
+OPEN                   cohort, reg. hour     has no outcome (presumed lost included)
+DELIVERED              cohort, transit h     was delivered, ``b`` whole hours after registration
+RETURNED, LOST         cohort, hours         came back; is lost by a carrier's or a claim's word
+PRESUMED               cohort                has no outcome and was silent beyond the age cap
+ON_TIME, LATE          cohort                was delivered by its promised day; after it
+PROMISED_OPEN          cohort, due day       has a promised day and is not delivered
+FIRST_SCAN             cohort                had a carrier's scan within ``first_scan_days``
+ARRIVED, HELD          cohort                reached the destination country or was held; was held
+COMPLAINT              cohort                (one for each complaint about the parcel)
+COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
+ENTER + c              entry day             entered stage clock ``c``
+EXIT + c               entry day, exit day   left it by reaching a later stage
+CENSOR + c             entry day, last day   left it otherwise: held, returning, lost, …
+=====================  ====================  =====================================================
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REGISTERED: Final = 0
+OPEN: Final = 1
+DELIVERED: Final = 2
+RETURNED: Final = 3
+LOST: Final = 4
+PRESUMED: Final = 5
+ON_TIME: Final = 6
+LATE: Final = 7
+PROMISED_OPEN: Final = 8
+FIRST_SCAN: Final = 9
+ARRIVED: Final = 10
+HELD: Final = 11
+COMPLAINT: Final = 12
+COMPLAINT_DAY: Final = 13
+ENTER: Final = 32
+EXIT: Final = 40
+CENSOR: Final = 48
+
+MASK: Final = (1 << 20) - 1
+
+
+def cell(kind: int, a: int = 0, b: int = 0) -> int:
+    """The name of a counter; ``a`` and ``b`` are clipped to 20 bits."""
+    return kind << 40 | min(max(a, 0), MASK) << 20 | min(max(b, 0), MASK)
+
+
+def split(key: int) -> tuple[int, int, int]:
+    """``(kind, a, b)`` of a counter's name."""
+    return key >> 40, key >> 20 & MASK, key & MASK

@@ -1,0 +1,132 @@
+"""What the fleet keeps of one channel: integer totals, and what its stage clocks have shown.
+
+``life`` and ``recent`` hold counters (kind and ``b`` of :mod:`monitor.core.cells`, the cohort summed away in
+``life`` and kept apart in ``recent``). The arrays belong to the stage clocks: ``risk`` counts parcels in each clock by
+age on the next day to be judged; the last place is the open bucket beyond the age cap, which is never judged.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from monitor.core import cells as c
+from monitor.core.baseline import Floats, Ints
+from monitor.core.evidence import ALTERNATIVES
+from monitor.core.vocabulary import CLOCKS
+
+KINDS: Final = len(CLOCKS)
+#: Rows of ``evidence``: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after that.
+LN_M, CUSUM, SEEN, EXPECTED, SINCE = range(5)
+#: Rows of ``spread``: exits and expected of the running week, Σ[(O − E)² − E], Σ E², weeks.
+WEEK_O, WEEK_E, EXCESS, SQUARES, WEEKS = range(5)
+#: An exit that became known later than this many days is no evidence of a day; the parcel just leaves the risk set.
+TOO_LATE_FOR_EVIDENCE: Final = 30
+
+
+class Channel(Struct):
+    """State of a channel. ``ages`` = age cap + 2: ages 0 … cap, and the open bucket."""
+
+    life: dict[int, int]
+    recent: dict[int, dict[int, int]]
+    booked: dict[int, dict[int, int]]  # day to be judged → clock cell → count
+    risk: Ints  # [clock, age]
+    tally: Floats  # [exits | at risk, clock, age], without the open bucket: what the baseline learnt
+    weekday: Floats  # [exits | expected, clock, weekday]
+    spread: Floats  # [row, clock]
+    trail: Floats  # [clock, 7]: expected exits of the last 7 judged days
+    evidence: Floats  # [row, clock, alternative]
+    judged_days: int
+    ln_m: float
+    p95: list[int]  # days by which 95% have left each stage clock; empty before the first judgement
+
+
+def new_channel(ages: int) -> Channel:
+    """A channel nothing is known of."""
+    evidence = np.zeros((5, KINDS, len(ALTERNATIVES)))
+    evidence[LN_M] = -np.inf
+    return Channel(
+        life={},
+        recent={},
+        booked={},
+        risk=np.zeros((KINDS, ages), dtype=np.int64),
+        tally=np.zeros((2, KINDS, ages - 1)),
+        weekday=np.zeros((2, KINDS, 7)),
+        spread=np.zeros((5, KINDS)),
+        trail=np.zeros((KINDS, 7)),
+        evidence=evidence,
+        judged_days=0,
+        ln_m=-np.inf,
+        p95=[],
+    )
+
+
+def add(channel: Channel, changes: dict[int, int], open_day: int, window: int) -> None:
+    """Apply signed changes of cells.
+
+    ``open_day`` is the next day to be judged; cohorts up to ``window`` are no longer recent.
+    """
+    life, recent, booked = channel.life, channel.recent, channel.booked
+    last = channel.risk.shape[1] - 1
+    for key, n in changes.items():
+        kind, a, b = key >> 40, key >> 20 & c.MASK, key & c.MASK
+        if kind < c.ENTER:
+            counter = kind << 40 | b
+            _bump(life, counter, n)
+            if a > window:
+                _bump(recent.setdefault(a, {}), counter, n)
+        elif kind < c.EXIT:
+            if a <= open_day:
+                channel.risk[kind - c.ENTER, min(open_day - a, last)] += n
+            else:
+                _bump(booked.setdefault(a, {}), key, n)
+        else:
+            _bump(booked.setdefault(max(b, open_day), {}), key, n)
+
+
+def prune(channel: Channel, window: int) -> None:
+    """Forget the cohorts that are no longer recent."""
+    for cohort in [day for day in channel.recent if day <= window]:
+        del channel.recent[cohort]
+
+
+def is_warm(channel: Channel) -> bool:
+    """Whether time alone can still change this channel's state."""
+    return bool(channel.recent or channel.booked or channel.risk[:, :-1].any())
+
+
+def _bump(counters: dict[int, int], key: int, n: int) -> None:
+    total = counters.get(key, 0) + n
+    if total:
+        counters[key] = total
+    else:
+        counters.pop(key, None)
+
+
+def to_plain(value: Any) -> Any:
+    """An array as [type, shape, bytes]."""
+    if isinstance(value, np.ndarray):
+        return [value.dtype.str, list(value.shape), value.tobytes()]
+    raise TypeError(f"cannot encode {type(value).__name__}")
+
+
+def _from_plain(kind: type, value: Any) -> Any:
+    dtype, shape, data = value
+    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=to_plain)
+_decoder: Final = msgspec.msgpack.Decoder(Channel, dec_hook=_from_plain)
+
+
+def encode(channel: Channel) -> bytes:
+    """Bytes of the state."""
+    return _encoder.encode(channel)
+
+
+def decode(data: bytes) -> Channel:
+    """Inverse of :func:`encode`."""
+    return _decoder.decode(data)

@@ -1,0 +1,99 @@
+"""Evidence that a stage clock has become slow: an e-detector over parcels at risk.
+
+For a judged day with R parcels at risk and J exits at each age, baseline increments of the cumulative hazard ΔH₀,
+a calendar factor g and slack m:
+
+    x = (1 − m) · g · ΔH₀(a)                                        what the baseline expects at least
+    ℓ = φ⁻¹ Σ_a { J · ln[(1 − e^(−y)) / (1 − e^(−x))] + (R − J)(x − y) }
+    M ← (M + 1) · e^ℓ
+
+where y is the hazard under an alternative: ρ·x (slower by a factor at every age), or accelerated failure time
+(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)]. Each M is a Shiryaev–Roberts e-detector:
+if the baseline is right, the mean time to M ≥ A is at least A judged days, and so it is for the mean over clocks
+and alternatives (Shin, Ramdas and Rinaldo, "E-detectors", 2024). φ ≥ 1 tempers for shocks shared by parcels.
+A day on which nothing is at risk says nothing and leaves M as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from monitor.core.baseline import Floats
+
+#: Names of the alternatives, in order.
+ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8")
+FACTORS: Final = (0.7, 0.35, 0.08)
+STRETCHES: Final = (1.35, 1.8)
+#: Which alternatives mean that a stage stands still rather than being slow.
+STALLED: Final = (1, 2)
+
+
+def stretched(increments: Floats, k: float) -> Floats:
+    """Increments of the cumulative hazard when every duration is ``k`` times as long: H₀((a+1)/k) − H₀(a/k)."""
+    ages = increments.shape[-1]
+    total = np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
+    where = np.arange(ages + 1) / k
+    low = np.floor(where).astype(np.int64)
+    part = where - low
+    at = total[..., low] * (1 - part) + total[..., np.minimum(low + 1, ages)] * part
+    return np.diff(at, axis=-1)
+
+
+def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, scale: Floats) -> Floats:
+    """Untempered ℓ of each alternative for one day.
+
+    ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
+    clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
+    """
+    j = np.maximum(exits, 0.0)
+    stay = np.maximum(at_risk - j, 0.0)
+    x = increments * scale[..., None]
+    base = (stay * x).sum(axis=-1)
+    where = np.nonzero(j)
+    count = j[where]
+    row = where[0] * x.shape[1] + where[1]
+    at = x[where]
+    log_base = np.log(-np.expm1(-at))
+    cells = x.shape[0] * x.shape[1]
+    out = np.empty((*x.shape[:2], len(ALTERNATIVES)))
+
+    def gain(y: Floats) -> Floats:
+        terms = count * (np.log(-np.expm1(-y)) - log_base)
+        sums: Floats = np.asarray(np.bincount(row, weights=terms, minlength=cells), dtype=np.float64)
+        return sums.reshape(x.shape[:2])
+
+    for i, rho in enumerate(FACTORS):
+        out[..., i] = gain(rho * at) + (1 - rho) * base
+    for i, k in enumerate(STRETCHES, start=len(FACTORS)):
+        y = np.maximum(stretched(increments, k) * scale[..., None], 1e-12)
+        out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
+    return out
+
+
+def update(ln_m: Floats, ell: Floats) -> Floats:
+    """ln M after a day: ln[(M + 1) e^ℓ]. ``-inf`` is M = 0. Rounded, as every stored float is.
+
+    >>> float(np.exp(update(np.array(-np.inf), np.array(0.0))))
+    1.0
+    """
+    out: Floats = np.round(np.logaddexp(ln_m, 0.0) + ell, 9)
+    return out
+
+
+def mixture(ln_m: Floats) -> Floats:
+    """ln of the mean of M over clocks and alternatives (the last two axes)."""
+    flat = ln_m.reshape(*ln_m.shape[:-2], -1)
+    top = np.max(flat, axis=-1)
+    safe = np.where(np.isfinite(top), top, 0.0)
+    total = np.exp(flat - safe[..., None]).sum(axis=-1) / flat.shape[-1]
+    with np.errstate(divide="ignore"):
+        out: Floats = np.round(safe + np.log(total), 9)
+    return out
+
+
+def tempering(cv2: Floats, expected_week: Floats) -> Floats:
+    """φ = 1 + cv² · E₇: what shocks shared by the parcels of a week take from the weight of one parcel."""
+    out: Floats = 1.0 + cv2 * expected_week
+    return out

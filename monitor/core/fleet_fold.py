@@ -1,0 +1,350 @@
+"""The fleet fold: contributions of all partitions in; rolling statistics and incidents out.
+
+Rules it keeps:
+
+1. A contribution is applied once: what is not above its partition's mark is dropped.
+2. Tick k closes when every partition has said that it adds nothing more to it. Until then everything that belongs to
+   it is held, summed, as state; so neither the order nor the batching of contributions can matter.
+3. At the close: the held integers are added, events that name no parcel are resolved, days that the watermark has
+   passed are judged in order, channels in sorted order.
+4. Floats live here only, rounded before they are kept.
+
+The watermark is the grid time less the 90% quantile of the reporting lag of closed ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from functools import partial
+
+from msgspec import Struct
+
+from monitor.core import cells as c
+from monitor.core.channel import Channel, add, is_warm, new_channel, prune
+from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
+from monitor.core.incidents import (
+    TRAILING_DAYS,
+    Incident,
+    Note,
+    judge_incident,
+    keeps_from_learning,
+)
+from monitor.core.judge import judge_day
+from monitor.core.params import Params
+from monitor.core.vocabulary import DAY_US, HOUR_US
+
+LAG_QUANTILE = 0.9
+LAG_DEFAULT_US = DAY_US
+LAG_MOST_US = 4 * DAY_US
+LAG_ENOUGH = 100  # scans before the histogram is believed
+LAG_FORGET = 200_000  # scans after which all counts are halved
+
+
+class Unresolved(Struct, array_like=True):
+    """An event that names no parcel, until a partition knows its parcel or its time is up."""
+
+    announced: Announced
+    done: bool = False
+
+
+class FleetHeader(Struct):
+    """Where the fleet stands. Ticks are numbers of grid points; days are UTC day numbers."""
+
+    tick: int | None = None  # last closed
+    open_day: int = 0  # next day to be judged
+    first_day: int = 0  # day of the first event
+    lag_us: int = LAG_DEFAULT_US
+    marks: dict[int, int] = {}  # partition → offset last applied
+    complete: dict[int, int] = {}  # partition → last tick it adds nothing more to
+    counts: dict[str, int] = {}
+    lags: dict[int, int] = {}
+    feeds: dict[str, int] = {}
+    first_us: int = 1 << 62
+    last_us: int = 0
+
+
+class FleetFold:
+    """The fold. State lives in the mappings given at construction; ``partitions`` is how many it waits for."""
+
+    def __init__(
+        self,
+        params: Params,
+        channels: MutableMapping[str, Channel],
+        incidents: MutableMapping[str, Incident],
+        held: MutableMapping[str, Segment],
+        unresolved: MutableMapping[str, Unresolved],
+        header: FleetHeader,
+        partitions: int = 1,
+    ) -> None:
+        self.params = params
+        self.channels = channels
+        self.incidents = incidents
+        self.held = held
+        self.unresolved = unresolved
+        self.header = header
+        self.dead_letters: list[DeadLetter] = []
+        self.changed: dict[str, Incident] = {}
+        self._partitions = partitions
+        self._names: list[str] | None = None
+        self._open = {i.channel: i.incident_id for _, i in sorted(incidents.items()) if not i.closed_us}
+        self._held_ticks: dict[int, set[str]] = {}
+        for key in held:
+            self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
+        self._warm = any(is_warm(channels[name]) for name in channels)
+
+    # -- contributions -----------------------------------------------------------------------------------------
+
+    def step(self, contribution: Contribution) -> bool:
+        """Apply a contribution once; False when it was known. Closes the ticks that are complete."""
+        header = self.header
+        partition = contribution.partition
+        if contribution.offset <= header.marks.get(partition, -1):
+            return False
+        header.marks[partition] = contribution.offset
+        for segment in contribution.segments:
+            self._hold(segment)
+        if contribution.complete is not None:
+            header.complete[partition] = contribution.complete
+        if len(header.complete) == self._partitions:
+            self._close_up_to(min(header.complete.values()))
+        return True
+
+    def _hold(self, segment: Segment) -> None:
+        """Keep a segment with its tick: its cells by channel, the rest in one place."""
+        keys = self._held_ticks.setdefault(segment.tick, set())
+        for channel, changes in segment.cells.items():
+            key = f"{segment.tick}|{channel}"
+            kept = self.held.get(key)
+            if kept is None:
+                kept = Segment(tick=segment.tick, cells={channel: {}})
+            sums = kept.cells[channel]
+            for cell, n in changes.items():
+                sums[cell] = sums.get(cell, 0) + n
+            self.held[key] = kept
+            keys.add(key)
+        key = f"{segment.tick}|"
+        rest = self.held.get(key) or Segment(tick=segment.tick)
+        for name, n in segment.counts.items():
+            rest.counts[name] = rest.counts.get(name, 0) + n
+        for lag, n in segment.lags.items():
+            rest.lags[lag] = rest.lags.get(lag, 0) + n
+        for feed, time in segment.feeds.items():
+            rest.feeds[feed] = max(rest.feeds.get(feed, 0), time)
+        rest.first_us = min(rest.first_us, segment.first_us)
+        rest.last_us = max(rest.last_us, segment.last_us)
+        rest.announced += segment.announced
+        rest.matched += segment.matched
+        rest.decisions += segment.decisions
+        self.held[key] = rest
+        keys.add(key)
+
+    # -- ticks -------------------------------------------------------------------------------------------------
+
+    def _close_up_to(self, last: int) -> None:
+        header = self.header
+        if header.tick is None:
+            first = min([last + 1, *self._held_ticks])
+            header.tick = first - 1
+            header.open_day = header.first_day = header.tick * self.params.tick_us // DAY_US
+        while header.tick < last:
+            tick = header.tick + 1
+            if not self._warm and tick not in self._held_ticks and not self.unresolved:
+                header.tick = min([last, *(held - 1 for held in self._held_ticks)])
+                at = header.tick * self.params.tick_us
+                header.open_day = max(header.open_day, (at - header.lag_us) // DAY_US)
+                continue
+            self._close(tick)
+
+    def _close(self, tick: int) -> None:
+        header = self.header
+        at = tick * self.params.tick_us
+        self._add_held(tick)
+        self._resolve(at)
+        judged = False
+        while (header.open_day + 1) * DAY_US + header.lag_us <= at:
+            self._judge(header.open_day, at)
+            header.open_day += 1
+            judged = True
+        if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
+            self._prune(at // DAY_US - self.params.recent_days)
+        header.tick = tick
+        header.lag_us = self._lag()
+        if judged or not self._warm:
+            self._warm = any(is_warm(self.channels[name]) for name in self._sorted())
+
+    def settle(self) -> None:
+        """Add what is held for ticks not closed yet, judging nothing: the end of a replay between two grid points."""
+        for tick in sorted(self._held_ticks):
+            self._add_held(tick)
+            self._resolve(0)
+
+    def _add_held(self, tick: int) -> None:
+        window = (tick - 1) * self.params.tick_us // DAY_US - self.params.recent_days
+        rest = f"{tick}|"
+        for key in sorted(self._held_ticks.pop(tick, ())):
+            if key == rest:
+                continue
+            for name, changes in self.held[key].cells.items():
+                channel = self.channels.get(name)
+                if channel is None:
+                    channel = new_channel(self.params.age_cap_days + 2)
+                    self._names = None
+                add(channel, changes, self.header.open_day, window)
+                self.channels[name] = channel
+            del self.held[key]
+        if rest in self.held:
+            self._add_rest(self.held[rest])
+            del self.held[rest]
+
+    def _add_rest(self, segment: Segment) -> None:
+        header = self.header
+        for name, n in segment.counts.items():
+            header.counts[name] = header.counts.get(name, 0) + n
+        for lag, n in segment.lags.items():
+            header.lags[lag] = header.lags.get(lag, 0) + n
+        for feed, time in segment.feeds.items():
+            header.feeds[feed] = max(header.feeds.get(feed, 0), time)
+        header.first_us = min(header.first_us, segment.first_us)
+        header.last_us = max(header.last_us, segment.last_us)
+        for announced in segment.announced:
+            if announced.uid not in self.unresolved:
+                self.unresolved[announced.uid] = Unresolved(announced)
+        self._match(segment.matched)
+        for decision in sorted(segment.decisions):
+            self._decide(decision)
+
+    def _lag(self) -> int:
+        """90% quantile of the reporting lag so far, in whole hours rounded up; forgets by halving."""
+        lags = self.header.lags
+        total = sum(lags.values())
+        if total < LAG_ENOUGH:
+            return LAG_DEFAULT_US
+        reached, lag = 0, 0
+        for lag in sorted(lags):
+            reached += lags[lag]
+            if reached >= LAG_QUANTILE * total:
+                break
+        if total > LAG_FORGET:
+            self.header.lags = {hours: n // 2 for hours, n in sorted(lags.items()) if n > 1}
+        return min((lag + 1) * HOUR_US if lag else 0, LAG_MOST_US)
+
+    # -- events that name no parcel ----------------------------------------------------------------------------
+
+    def _match(self, matched: list[Matched]) -> None:
+        """The least match of each event counts, once."""
+        for match in sorted(matched):
+            entry = self.unresolved.get(match.uid)
+            if entry is None or entry.done:
+                continue
+            entry.done = True
+            self.unresolved[match.uid] = entry
+            if entry.announced.type == "complaint.opened.v1" and match.channel:
+                channel = self.channels[match.channel]
+                cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
+                changes = {c.cell(c.COMPLAINT, cohort): 1, c.cell(c.COMPLAINT_DAY, day): 1}
+                tick = self.header.tick or 0
+                window = tick * self.params.tick_us // DAY_US - self.params.recent_days
+                add(channel, changes, self.header.open_day, window)
+                self.channels[match.channel] = channel
+
+    def _resolve(self, at_us: int) -> None:
+        """Forget what is resolved and past its time; what nobody knew by then is a dead letter."""
+        for uid in sorted(self.unresolved):
+            entry = self.unresolved[uid]
+            told = entry.announced
+            if told.recorded_us + self.params.days_us("waiting_days") > at_us:
+                continue
+            del self.unresolved[uid]
+            if not entry.done:
+                self._set_aside(told.type, "nothing it names (order, complaint or refund) became known", told)
+
+    def _set_aside(self, kind: str, why: str, told: Announced | Decision) -> None:
+        counts = self.header.counts
+        counts["events|" + kind] = counts.get("events|" + kind, 0) - 1
+        counts["dead|unknown_parcel"] = counts.get("dead|unknown_parcel", 0) + 1
+        days = f" within {self.params.waiting_days:g} days" if isinstance(told, Announced) else ""
+        self.dead_letters.append(DeadLetter(told.raw, "unknown_parcel", why + days, told.position, told.recorded_us))
+
+    def _decide(self, decision: Decision) -> None:
+        incident = self.incidents.get(decision.target)
+        if incident is None:
+            self._set_aside(
+                "decision.recorded.v1", f"no incident or parcel has the id {decision.target[:80]!r}", decision
+            )
+            return
+        incident.notes = [*incident.notes, Note(decision.recorded_us, decision.what, decision.by, decision.note)]
+        incident.revision += 1
+        self._put(incident)
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def _sorted(self) -> list[str]:
+        if self._names is None:
+            self._names = sorted(self.channels)
+        return self._names
+
+    def _judge(self, day: int, at_us: int) -> None:
+        names = self._sorted()
+        channels = [self.channels[name] for name in names]
+        young: set[str] = set()
+        old: set[str] = set()
+        for name, incident_id in self._open.items():
+            (young if keeps_from_learning(self.incidents[incident_id], day) else old).add(name)
+        warm = [name for name, channel in zip(names, channels, strict=True) if is_warm(channel)]
+        verdicts = judge_day(day, names, channels, young, old, self.params)
+        for name in warm:
+            self.channels[name] = self.channels[name]  # a table notes the change
+        in_shadow = day - self.header.first_day < self.params.shadow_days
+        for name in sorted({*verdicts, *self._open}):
+            verdict = verdicts.get(name)
+            known = self._open.get(name)
+            if known is None and (verdict is None or verdict.ln_m < self.params.ticket_ln_m):
+                continue
+            channel = self.channels[name]
+            before = self.incidents[known].revision if known else 0
+            incident = judge_incident(
+                self.incidents[known] if known else None,
+                name,
+                verdict,
+                day,
+                at_us,
+                in_shadow,
+                partial(_stock, channel, day),
+                self.params,
+            )
+            if incident is None:
+                continue
+            if incident.revision != before:
+                self._put(incident)
+            else:
+                self.incidents[incident.incident_id] = incident
+            if incident.closed_us:
+                self._open.pop(name, None)
+            else:
+                self._open[name] = incident.incident_id
+
+    def _put(self, incident: Incident) -> None:
+        self.incidents[incident.incident_id] = incident
+        self.changed[incident.incident_id] = incident
+
+    def _prune(self, window: int) -> None:
+        for name in self._sorted():
+            channel = self.channels[name]
+            if any(cohort <= window for cohort in channel.recent):
+                prune(channel, window)
+                self.channels[name] = channel
+
+
+def _stock(channel: Channel, day: int) -> tuple[int, int]:
+    return in_flight(channel), complaints_in(channel, day, TRAILING_DAYS)
+
+
+def in_flight(channel: Channel) -> int:
+    """Parcels without an outcome."""
+    return sum(n for key, n in channel.life.items() if key >> 40 == c.OPEN)
+
+
+def complaints_in(channel: Channel, day: int, days: int) -> int:
+    """Complaints opened on the ``days`` UTC days up to and with ``day``."""
+    key = c.COMPLAINT_DAY << 40
+    return sum(channel.recent.get(d, {}).get(key, 0) for d in range(day - days + 1, day + 1))

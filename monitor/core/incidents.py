@@ -1,0 +1,183 @@
+"""Incidents: opened, made a page, closed with hysteresis; once raised they stay on record.
+
+State machine of a channel's incident:
+
+    none ──ln M ≥ ticket──▶ ticket ──ln M ≥ page, not in shadow──▶ page
+    ticket, page ──ln M < close on `close_days` judged days in a row──▶ closed
+    ticket, page ──nothing at risk for `QUIET_DAYS` judged days──▶ closed
+
+Scope, members, evidence and forecast are what stood when the incident first had its severity (``known_us``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from monitor.core.events import day_text, from_us
+from monitor.core.evidence import STALLED
+from monitor.core.forecast import complaints_ahead
+from monitor.core.identity import hash64
+from monitor.core.judge import Judged
+from monitor.core.params import Params
+from monitor.core.vocabulary import CLOCKS, DAY_US
+
+QUIET_DAYS: Final = 30
+#: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
+RELEARN_DAYS: Final = 45
+TRAILING_DAYS: Final = 28
+
+
+class Note(Struct, array_like=True, frozen=True):
+    """What a person did to an incident."""
+
+    recorded_us: int
+    what: str
+    by: str
+    note: str
+
+
+class Incident(Struct):
+    """One incident; times in µs since 1970 UTC, 0 for none."""
+
+    incident_id: str
+    channel: str
+    mode: str
+    clock: str
+    severity: str
+    opened_us: int
+    known_us: int
+    closed_us: int
+    members: list[str]
+    parcels_at_risk: int
+    ln_m: float
+    observed: float
+    expected: float
+    since_day: int
+    complaints_expected: float
+    complaints_low: float
+    complaints_high: float
+    revision: int = 1
+    calm_days: int = 0
+    quiet_days: int = 0
+    last_judged_day: int = 0
+    notes: list[Note] = []
+
+
+def mode_of(clock: int, alternative: int) -> str:
+    """The contract's ``mode`` for the clock and alternative that say most."""
+    if clock == 0:
+        return "no_first_scan"
+    return "stage_stalled" if alternative in STALLED[1:] and clock < len(CLOCKS) - 1 else "transit_slow"
+
+
+def judge_incident(
+    incident: Incident | None,
+    channel: str,
+    verdict: Judged | None,
+    day: int,
+    at_us: int,
+    in_shadow: bool,
+    stock: Callable[[], tuple[int, int]],
+    params: Params,
+) -> Incident | None:
+    """The channel's incident after a judged day: opened, changed in place or as it was. None when there is none.
+
+    ``stock`` tells the parcels in flight and the complaints of the trailing ``TRAILING_DAYS``; ``at_us`` is the tick
+    at which this is decided.
+    """
+    if incident is None:
+        if verdict is None or verdict.ln_m < params.ticket_ln_m:
+            return None
+        mode = mode_of(verdict.clock, verdict.alternative)
+        incident = Incident(
+            incident_id=f"{hash64(f'channel|{channel}|{mode}|{at_us}'):016x}",
+            channel=channel,
+            mode=mode,
+            clock=CLOCKS[verdict.clock],
+            severity="ticket",
+            opened_us=verdict.since_day * DAY_US,
+            known_us=0,
+            closed_us=0,
+            members=[channel],
+            parcels_at_risk=0,
+            ln_m=0.0,
+            observed=0.0,
+            expected=0.0,
+            since_day=0,
+            complaints_expected=0.0,
+            complaints_low=0.0,
+            complaints_high=0.0,
+            revision=0,
+            last_judged_day=day,
+        )
+    page = verdict is not None and verdict.ln_m >= params.page_ln_m and not in_shadow
+    if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
+        in_flight, complaints = stock()
+        forecast = complaints_ahead(complaints, TRAILING_DAYS)
+        incident.severity = "page" if page else "ticket"
+        incident.known_us = at_us
+        incident.parcels_at_risk = in_flight
+        incident.ln_m = round(verdict.ln_m, 6)
+        incident.observed = round(verdict.observed, 6)
+        incident.expected = round(verdict.expected, 6)
+        incident.since_day = verdict.since_day
+        incident.complaints_expected = forecast.expected
+        incident.complaints_low, incident.complaints_high = forecast.low, forecast.high
+        incident.revision += 1
+    incident.calm_days = incident.calm_days + 1 if verdict is not None and verdict.ln_m < params.close_ln_m else 0
+    incident.quiet_days = incident.quiet_days + 1 if verdict is None else 0
+    if incident.calm_days >= params.close_days or incident.quiet_days >= QUIET_DAYS:
+        incident.closed_us = at_us
+        incident.revision += 1
+    incident.last_judged_day = day
+    return incident
+
+
+def keeps_from_learning(incident: Incident, day: int) -> bool:
+    """Whether an open incident's days stay out of the baseline."""
+    return incident.closed_us == 0 and day - incident.since_day < RELEARN_DAYS
+
+
+def record(incident: Incident) -> dict[str, object]:
+    """The incident as the contract's ``incidents.jsonl`` writes it."""
+    country, product, carrier = incident.channel.split("|")
+    acknowledged = [note for note in incident.notes if note.what == "ack"]
+    out: dict[str, object] = {
+        "incident_id": incident.incident_id,
+        "scope": {"kind": "channel", "country": country, "product": product, "carrier": carrier},
+        "mode": incident.mode,
+        "clock": incident.clock,
+        "severity": incident.severity,
+        "opened_at": from_us(incident.opened_us),
+        "closed_at": from_us(incident.closed_us) if incident.closed_us else None,
+        "known_by": from_us(incident.known_us),
+        "members": list(incident.members),
+        "parcels_at_risk": incident.parcels_at_risk,
+        "evidence": {
+            "ln_m": incident.ln_m,
+            "observed": incident.observed,
+            "expected": incident.expected,
+            "since": day_text(incident.since_day),
+        },
+        "forecast": {
+            "complaints_next_14_days": {
+                "expected": incident.complaints_expected,
+                "low": incident.complaints_low,
+                "high": incident.complaints_high,
+            }
+        },
+        "revision": incident.revision,
+    }
+    if acknowledged:
+        out["acknowledged_by"] = acknowledged[0].by or "unnamed"
+    if any(note.what in ("mute", "done") for note in incident.notes):
+        out["muted"] = True
+    if incident.notes:
+        out["notes"] = [
+            {"at": from_us(note.recorded_us), "what": note.what, "by": note.by, "note": note.note}
+            for note in incident.notes
+        ]
+    return out

@@ -1,0 +1,253 @@
+"""One UTC day judged for all channels at once: evidence first, from the baseline of the days before; then learning.
+
+Rows are channels in sorted order and are worked on in blocks, which changes no figure: nothing but the sums of the
+parents crosses rows, and those run over whole, sorted columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.core import cells as c
+from monitor.core import evidence as ev
+from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, p95_days, shrink, whole
+from monitor.core.channel import (
+    CUSUM,
+    EXCESS,
+    EXPECTED,
+    KINDS,
+    LN_M,
+    SEEN,
+    SINCE,
+    SQUARES,
+    TOO_LATE_FOR_EVIDENCE,
+    WEEK_E,
+    WEEK_O,
+    WEEKS,
+    Channel,
+    is_warm,
+)
+from monitor.core.params import Params
+from monitor.core.vocabulary import STAGE_CLOCKS
+
+BLOCK = 256
+HALF_LIFE_DAYS = 180.0
+WARM_UP_DAYS = 28  # a clock is judged after so many days of its channel
+WARM_UP_EXITS = 10.0  # and so many exits learnt
+WEEKDAY_WEIGHT = 20.0  # expected exits behind a weekday factor of one
+SPREAD_PRIOR = (0.02 * 400.0, 400.0)  # cv² of 0.02, worth four weeks of ten expected exits
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judged day gave a channel that is at risk: how strong, and which clock and alternative say most."""
+
+    ln_m: float
+    clock: int
+    alternative: int
+    observed: float
+    expected: float
+    since_day: int
+
+
+def judge_day(
+    day: int,
+    names: Sequence[str],
+    channels: Sequence[Channel],
+    unlearnt: Set[str],
+    relearnt: Set[str],
+    params: Params,
+) -> dict[str, Judged]:
+    """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes them in place.
+
+    The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
+    ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Returns the verdicts of the channels
+    that had something at risk.
+    """
+    active = np.array([is_warm(ch) for ch in channels], dtype=bool)
+    if not active.any():
+        return {}
+    bands = Bands(channels[0].risk.shape[1] - 1)
+    carriers, lanes, countries = _groups(names)
+    tally = np.stack([ch.tally for ch in channels])
+    parents = _parent_hazards(tally, countries, lanes, bands)
+    factor = _weekday_factor(channels, carriers, day % 7)
+    cv2 = _cv2(channels)
+    verdicts: dict[str, Judged] = {}
+    rows = np.flatnonzero(active)
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
+        some = [channels[i] for i in block]
+        what = _Block(day, some, cumulative(hazards), factor[block], cv2[block], params)
+        for i, verdict in zip(block, what.verdicts(), strict=True):
+            if verdict is not None:
+                verdicts[names[i]] = verdict
+        what.learn(
+            [names[i] in relearnt or not (names[i] in unlearnt or channels[i].ln_m > params.learn_ln_m) for i in block]
+        )
+    return verdicts
+
+
+class _Block:
+    """A day of some channels; ``increments`` (ΔH₀) are ``[channel, clock, age]``."""
+
+    def __init__(
+        self, day: int, channels: Sequence[Channel], increments: Floats, factor: Floats, cv2: Floats, params: Params
+    ) -> None:
+        self.day, self.channels, self.params = day, channels, params
+        self.ages = increments.shape[-1]
+        self.exits, self.at_risk = self._take()
+        self.increments, self.factor = increments, factor
+        total = self.at_risk.sum(axis=-1)
+        self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
+        days = np.array([ch.judged_days for ch in channels])
+        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in channels])
+        self.judged = (total > 0) & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
+        self._weigh(cv2)
+        self._advance()
+
+    def _take(self) -> tuple[Floats, Floats]:
+        """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
+        n = len(self.channels)
+        exits = np.zeros((n, KINDS, self.ages + 1), dtype=np.int64)
+        censored = np.zeros_like(exits)
+        for i, channel in enumerate(self.channels):
+            for key, count in sorted(channel.booked.pop(self.day, {}).items()):
+                kind, entry, last = c.split(key)
+                age = min(max(self.day - entry, 0), self.ages)
+                if kind < c.EXIT:
+                    channel.risk[kind - c.ENTER, age] += count
+                elif kind < c.CENSOR and self.day - last <= TOO_LATE_FOR_EVIDENCE:
+                    exits[i, kind - c.EXIT, age] += count
+                else:
+                    censored[i, (kind - c.EXIT) % (c.CENSOR - c.EXIT), age] += count
+        risk = np.stack([ch.risk for ch in self.channels])
+        left = risk - exits - censored
+        for channel, row in zip(self.channels, left, strict=True):
+            aged = np.zeros_like(row)
+            aged[:, 1:] = row[:, :-1]
+            aged[:, -1] += row[:, -1]
+            channel.risk = aged
+        return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
+
+    def _weigh(self, cv2: Floats) -> None:
+        """Update ln M and the CUSUMs that say since when."""
+        raw = ev.log_likelihood_ratios(
+            self.at_risk, self.exits, self.increments, (1 - self.params.margin) * self.factor
+        )
+        week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
+        ell = np.where(self.judged[..., None], raw / ev.tempering(cv2, week)[..., None], 0.0)
+        state = np.stack([ch.evidence for ch in self.channels])
+        judged = self.judged[..., None]
+        state[:, LN_M] = np.where(judged, ev.update(state[:, LN_M], ell), state[:, LN_M])
+        fresh = judged & (state[:, CUSUM] <= 0)
+        state[:, SINCE] = np.where(fresh, self.day, state[:, SINCE])
+        for row, today in ((SEEN, self.exits.sum(axis=-1)), (EXPECTED, self.expected)):
+            so_far = np.where(fresh, 0.0, state[:, row])
+            state[:, row] = np.where(judged, np.round(so_far + today[..., None], 9), state[:, row])
+        state[:, CUSUM] = np.where(judged, np.round(np.maximum(state[:, CUSUM] + ell, 0.0), 9), state[:, CUSUM])
+        ln_m = ev.mixture(state[:, LN_M])
+        for channel, row, total in zip(self.channels, state, ln_m, strict=True):
+            channel.evidence = row
+            channel.ln_m = float(total)
+
+    def _advance(self) -> None:
+        """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
+        p95 = p95_days(self.increments[:, :STAGE_CLOCKS])
+        weekday = (self.day + 3) % 7  # Monday is 0
+        for i, channel in enumerate(self.channels):
+            channel.trail = np.concatenate((channel.trail[:, 1:], np.round(self.expected[i], 9)[:, None]), axis=1)
+            spread = channel.spread
+            spread[WEEK_O] += self.exits[i].sum(axis=-1)
+            spread[WEEK_E] = np.round(spread[WEEK_E] + self.expected[i], 9)
+            if weekday == 6:
+                if channel.judged_days >= WARM_UP_DAYS:
+                    gap = (spread[WEEK_O] - spread[WEEK_E]) ** 2 - spread[WEEK_E]
+                    spread[EXCESS] = np.round(spread[EXCESS] + gap, 6)
+                    spread[SQUARES] = np.round(spread[SQUARES] + spread[WEEK_E] ** 2, 6)
+                    spread[WEEKS] += 1
+                spread[WEEK_O] = spread[WEEK_E] = 0.0
+            channel.judged_days += 1
+            channel.p95 = [int(days) for days in p95[i]]
+
+    def learn(self, allowed: Sequence[bool]) -> None:
+        """Add the day to the baseline of the channels that may learn from it."""
+        keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
+        plain = (self.at_risk * -np.expm1(-self.increments)).sum(axis=-1)
+        for i, channel in enumerate(self.channels):
+            if not allowed[i]:
+                continue
+            channel.tally = np.round(channel.tally * keep, 9)
+            channel.tally[0] += self.exits[i]
+            channel.tally[1] += self.at_risk[i]
+            if channel.judged_days > WARM_UP_DAYS:
+                day = channel.weekday[:, :, self.day % 7]
+                day[0] = np.round(day[0] * 0.98 + self.exits[i].sum(axis=-1), 9)
+                day[1] = np.round(day[1] * 0.98 + plain[i], 9)
+
+    def verdicts(self) -> list[Judged | None]:
+        """For each channel with something judged: ln M, and the clock and alternative that say most."""
+        out: list[Judged | None] = []
+        for i, channel in enumerate(self.channels):
+            if not self.judged[i].any():
+                out.append(None)
+                continue
+            clock, alternative = divmod(int(np.argmax(channel.evidence[LN_M])), len(ev.ALTERNATIVES))
+            at = channel.evidence[:, clock, alternative]
+            out.append(Judged(channel.ln_m, clock, alternative, float(at[SEEN]), float(at[EXPECTED]), int(at[SINCE])))
+        return out
+
+
+def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
+    """Index of each channel's carrier, of its country × carrier, and of the country of each country × carrier."""
+    carrier_of: dict[str, int] = {}
+    lane_of: dict[tuple[str, str], int] = {}
+    country_of: dict[str, int] = {}
+    carriers, lanes = [], []
+    for name in names:
+        country, _, carrier = name.split("|")
+        carriers.append(carrier_of.setdefault(carrier, len(carrier_of)))
+        lanes.append(lane_of.setdefault((country, carrier), len(lane_of)))
+        country_of.setdefault(country, len(country_of))
+    countries = [country_of[country] for country, _ in lane_of]
+    return np.array(carriers), np.array(lanes), np.array(countries)
+
+
+def _sum_by(values: Floats, index: Ints, groups: int) -> Floats:
+    """Sums of rows by group, in the order of the rows."""
+    out = np.zeros((groups, *values.shape[1:]))
+    np.add.at(out, index, values)
+    return out
+
+
+def _parent_hazards(tally: Floats, countries: Ints, lanes: Ints, bands: Bands) -> Floats:
+    """Hazards of every country × carrier, ``[lane, clock, age]``, down from the whole and the country."""
+    by_lane = _sum_by(tally, lanes, len(countries))
+    by_country = _sum_by(by_lane, countries, int(countries.max()) + 1)
+    total = by_country.sum(axis=0)
+    top = whole(total[0], total[1], bands)
+    country = shrink(by_country[:, 0], by_country[:, 1], np.broadcast_to(top, by_country[:, 0].shape), KAPPA[0], bands)
+    return shrink(by_lane[:, 0], by_lane[:, 1], country[countries], KAPPA[1], bands)
+
+
+def _weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
+    """Observed over expected exits of this weekday, by carrier and clock, shrunk to one: ``[channel, clock]``."""
+    seen = np.stack([ch.weekday[:, :, weekday] for ch in channels])
+    by_carrier = _sum_by(seen, carriers, int(carriers.max()) + 1)
+    factor = (by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT)
+    out: Floats = np.clip(factor, 0.05, 5.0)[carriers]
+    return out
+
+
+def _cv2(channels: Sequence[Channel]) -> Floats:
+    """Squared coefficient of variation of weekly exits beyond Poisson, shrunk to that of all: ``[channel, clock]``."""
+    spread = np.stack([ch.spread for ch in channels])
+    total = spread.sum(axis=0)
+    pooled = (np.maximum(total[EXCESS], 0) + SPREAD_PRIOR[0]) / (total[SQUARES] + SPREAD_PRIOR[1])
+    own = (np.maximum(spread[:, EXCESS], 0) + SPREAD_PRIOR[1] * pooled) / (spread[:, SQUARES] + SPREAD_PRIOR[1])
+    out: Floats = own * (1 + 4 / np.maximum(spread[:, WEEKS], 1))
+    return out

@@ -1,0 +1,218 @@
+"""What one parcel is, and the cells it adds to its channel: a pure function of its state.
+
+The state keeps the earliest time per milestone, so that it does not depend on the order of arrival; silence and
+last place use the latest scan. The outcome is delivered, else returned, else lost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct, field
+
+from monitor.core import cells as c
+from monitor.core.params import Params
+from monitor.core.vocabulary import DAY_US, END_TO_END, HOUR_US, MILESTONES, STAGE_RANK
+
+#: Milestone → its place in :data:`MILESTONES`; states store the place.
+INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(MILESTONES)}
+
+#: Places in ``Parcel.times``: the first scan of a carrier, then the earliest time per stage rank reached and per
+#: milestone that ends a clock otherwise.
+FIRST, ACCEPTED, DEPARTED, ARRIVED, DELIVERED, HELD, SECURITY_RETURNED, RETURNING, RETURNED, LOST = range(10)
+_OWN: Final = {
+    "customs_held": HELD,
+    "security_returned": SECURITY_RETURNED,
+    "returning": RETURNING,
+    "returned": RETURNED,
+    "lost": LOST,
+}
+
+
+def _places(milestone: str) -> tuple[int, ...]:
+    rank = STAGE_RANK[milestone]
+    places = [] if milestone == "info_received" else [FIRST]
+    places += [] if rank is None else [rank]
+    places += [_OWN[milestone]] if milestone in _OWN else []
+    return tuple(places)
+
+
+#: Milestone index → the places of ``Parcel.times`` that it can make earlier.
+PLACES: Final[tuple[tuple[int, ...], ...]] = tuple(_places(name) for name in MILESTONES)
+_NEVER: Final = 1 << 62
+
+#: How much of a parcel is kept.
+FULL, STONE, FINGERPRINT = 0, 1, 2
+
+
+class Waiting(Struct, array_like=True, frozen=True, gc=False):
+    """An event that waits for its parcel: when it was recorded, its bytes, where it stands in the input."""
+
+    recorded_us: int
+    raw: bytes
+    position: tuple[str | int, ...]
+
+
+class Complaint(Struct, array_like=True, gc=False):
+    """An open or closed complaint about a parcel; the kind as in the contract."""
+
+    opened_us: int
+    kind: str
+    closed: bool = False
+
+
+class Parcel(Struct, array_like=True):
+    """Everything known of a parcel. Times in microseconds since 1970 UTC; ``channel`` is empty until registration."""
+
+    channel: str = ""
+    registered_us: int = 0
+    promised_days: int | None = None
+    times: list[int] = field(default_factory=lambda: [0] * 10)  # earliest time per place (FIRST …); 0 never
+    last_us: int = 0  # time of the latest scan; 0 before any
+    last_milestone: int = -1
+    last_place: str = ""
+    lost_claim_us: int = 0  # when a settled claim said the parcel is lost; 0 never
+    presumed: bool = False
+    complaints: dict[int, Complaint] = {}  # hash of complaint id →
+    refs: list[int] = []  # hashes of order, complaint and refund ids that lead to this parcel
+    seen: dict[int, int] = {}  # hash of (source, id) → hash of body
+    waiting: list[Waiting] = []
+    handled_us: int = 0  # when a person muted it or called it done; 0 never
+    kept: int = FULL
+
+
+def outcome(p: Parcel) -> tuple[str, int] | None:
+    """``("delivered" | "returned" | "lost", time_us)``, or None while the parcel is on its way."""
+    times = p.times
+    if times[DELIVERED]:
+        return "delivered", times[DELIVERED]
+    if times[RETURNED]:
+        return "returned", times[RETURNED]
+    lost = min(times[LOST] or _NEVER, p.lost_claim_us or _NEVER)
+    return None if lost == _NEVER else ("lost", lost)
+
+
+def stage(p: Parcel) -> int:
+    """Highest stage rank reached: 0 registered, 1 accepted, 2 departed, 3 arrived, 4 delivered."""
+    return next((rank for rank in (DELIVERED, ARRIVED, DEPARTED, ACCEPTED) if p.times[rank]), 0)
+
+
+def silent_since(p: Parcel) -> int:
+    """Time of the latest news: the latest scan, else the registration."""
+    return max(p.last_us, p.registered_us)
+
+
+def next_due(p: Parcel, params: Params) -> int | None:
+    """When time alone changes this parcel next (presumed loss, shrinking, waiting events), or None."""
+    if not p.channel:
+        return (
+            min((w.recorded_us for w in p.waiting), default=0) + params.days_us("waiting_days") if p.waiting else None
+        )
+    end = outcome(p)
+    if end is None:
+        return None if p.presumed else silent_since(p) + params.age_cap_days * DAY_US + 1
+    if p.kept == FULL:
+        return end[1] + params.days_us("dedup_days")
+    if p.kept == STONE:
+        window = p.registered_us + params.dispute_window_days * DAY_US
+        return max(end[1], window) + params.days_us("dedup_days")
+    return None
+
+
+#: Cells of a parcel before its registration: none in any slot.
+NO_CELLS: Final[tuple[int, ...]] = (0,) * 14
+
+
+def constant_cells(p: Parcel) -> tuple[int, ...]:
+    """The cells that every registered parcel counts in for good: registered, and in its first two clocks."""
+    a = p.registered_us // DAY_US << 20
+    return a, c.ENTER << 40 | a, c.ENTER + END_TO_END << 40 | a
+
+
+def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
+    """The cells a registered parcel counts in besides the constant ones, one a slot, 0 for none.
+
+    The slots: outcome, presumed lost, promise, first scan, arrived, held, entries into clocks 1 to 3, ends of clocks
+    0 to 4. ``first_scan_us`` is the bound on the first scan.
+    """
+    first, r1, r2, r3, delivered, held, security, returning, returned, lost = p.times
+    reg = p.registered_us
+    cohort = reg // DAY_US
+    a = cohort << 20
+    claim = p.lost_claim_us
+    if claim and (not lost or claim < lost):
+        lost = claim
+    presumed = 0
+    if delivered:
+        state = c.DELIVERED << 40 | a | _hours(reg, delivered)
+    elif returned:
+        state = c.RETURNED << 40 | a | _hours(reg, returned)
+    elif lost:
+        state = c.LOST << 40 | a | _hours(reg, lost)
+    else:
+        state = c.OPEN << 40 | a | reg // HOUR_US
+        if p.presumed:
+            presumed = c.PRESUMED << 40 | a
+    promise = 0
+    if p.promised_days is not None:
+        due_day = cohort + p.promised_days
+        if not delivered:
+            promise = c.PROMISED_OPEN << 40 | a | due_day
+        else:
+            promise = (c.ON_TIME if delivered // DAY_US <= due_day else c.LATE) << 40 | a
+    scanned = c.FIRST_SCAN << 40 | a if first and first - reg <= first_scan_us else 0
+    arrived = c.ARRIVED << 40 | a if r3 or delivered else 0
+    stopped = _NEVER
+    if held or returning or returned or lost or security:
+        stopped = min(t for t in (held, returning, returned, lost, security) if t)
+    # A later milestone ends all earlier clocks; a clock runs if it was entered before it ended.
+    end3 = delivered or _NEVER
+    end2 = r3 if r3 and r3 < end3 else end3
+    end1 = r2 if r2 and r2 < end2 else end2
+    end0 = r1 if r1 and r1 < end1 else end1
+    enter1 = enter2 = enter3 = left1 = left2 = left3 = 0
+    if r1 and r1 <= end1 and r1 < stopped:
+        key = r1 // DAY_US << 20
+        enter1 = c.ENTER + 1 << 40 | key
+        left1 = _left(1, key, end1, stopped)
+    if r2 and r2 <= end2 and r2 < stopped:
+        key = r2 // DAY_US << 20
+        enter2 = c.ENTER + 2 << 40 | key
+        left2 = _left(2, key, end2, stopped)
+    if r3 and r3 <= end3 and r3 < stopped:
+        key = r3 // DAY_US << 20
+        enter3 = c.ENTER + 3 << 40 | key
+        left3 = _left(3, key, end3, stopped)
+    return (
+        state,
+        presumed,
+        promise,
+        scanned,
+        arrived,
+        c.HELD << 40 | a if held else 0,
+        enter1,
+        enter2,
+        enter3,
+        _left(0, a, end0, stopped),
+        left1,
+        left2,
+        left3,
+        _left(END_TO_END, a, end3, stopped),
+    )
+
+
+def _hours(start_us: int, end_us: int) -> int:
+    hours = (end_us - start_us) // HOUR_US
+    return 0 if hours < 0 else min(hours, c.MASK)
+
+
+def _left(clock: int, key: int, end: int, stopped: int) -> int:
+    """The cell of leaving a clock entered on day ``key >> 20``: by its end, or stopped before; 0 while in it."""
+    if end <= stopped:
+        if end == _NEVER:
+            return 0
+        kind, day = c.EXIT + clock, end // DAY_US
+    else:
+        kind, day = c.CENSOR + clock, stopped // DAY_US
+    entry = key >> 20
+    return kind << 40 | key | (day if day > entry else entry)

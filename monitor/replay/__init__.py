@@ -1,0 +1,1 @@
+"""The replay driver: files through the folds, in process and without a clock."""

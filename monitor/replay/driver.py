@@ -1,0 +1,170 @@
+"""The replay driver: files of events through the folds, in one process, by event time alone.
+
+The same set of events gives the same bytes, whatever the order of lines and files: everything is sorted by
+(recordedtime, sequence, source, id, canonical bytes) before the first event is folded, and ticks fall on the grid of
+recorded time. It reads no wall clock.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from monitor.core.channel import Channel
+from monitor.core.contribution import DeadLetter, Position, Segment
+from monitor.core.digest import state_sha256
+from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
+from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.identity import raw_hash
+from monitor.core.incidents import Incident
+from monitor.core.ordering import AFTER_ALL, normal_sequence
+from monitor.core.params import Params
+from monitor.core.parcel import Parcel
+from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.wire.decode import decode, without_sequence
+from monitor.wire.incoming import Incoming
+from monitor.wire.times import recorded_us
+
+#: Events between two contributions. Any number gives the same result.
+PACK: Final = 5_000
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class World:
+    """The state of both folds after a replay, and what came out of them."""
+
+    params: Params
+    parcels: dict[str, Parcel] = field(default_factory=dict)
+    things: dict[str, Thing] = field(default_factory=dict)
+    channels: dict[str, Channel] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    held: dict[str, Segment] = field(default_factory=dict)
+    unresolved: dict[str, Unresolved] = field(default_factory=dict)
+    fleet: FleetHeader = field(default_factory=FleetHeader)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    duplicates: int = 0  # repeats of lines that are no events; those of events are counted by the folds
+    as_of_us: int | None = None
+
+    def sha256(self) -> str:
+        """Hash of the state."""
+        return state_sha256(
+            [self.parcels], [self.things], self.channels, self.incidents, self.held, self.unresolved, self.fleet
+        )
+
+
+class Replay:
+    """Collects lines, then folds them. Memory: the bytes of the events, about 60 more for each, and the state."""
+
+    def __init__(self, params: Params, until_us: int | None = None) -> None:
+        self.params = params
+        self.until_us = until_us
+        self._recorded = array("q")
+        self._raw: list[bytes] = []
+        self._where = array("q")
+        self._files: list[str] = []
+        self._refused: dict[int, DeadLetter] = {}
+        self._repeats = 0
+
+    def add(self, lines: Iterable[Incoming | None], progress: Progress | None = None) -> None:
+        """Take in the lines of one source."""
+        until = self.until_us
+        number = -1
+        for line in lines:
+            if line is None or line.skipped is not None:
+                continue
+            if number < 0 or self._files[number] != line.file:
+                self._files.append(line.file)
+                number = len(self._files) - 1
+            if line.event is None:
+                if line.fault is not None:
+                    self._refuse(line.raw, line.fault, (line.file, line.line))
+                continue
+            try:
+                recorded = recorded_us(line.event)
+            except Rejected as error:
+                self._refuse(line.raw, error, (line.file, line.line))
+                continue
+            if until is not None and recorded > until:
+                continue
+            self._recorded.append(recorded)
+            self._raw.append(line.event)
+            self._where.append(number << 40 | line.line)
+            if progress is not None and not len(self._raw) & 0x3FFF:
+                progress(len(self._raw), 0)
+
+    def _refuse(self, raw: bytes, error: Rejected, position: Position) -> None:
+        """Set a line aside, once."""
+        key = raw_hash(raw)
+        if key in self._refused:
+            self._repeats += 1
+        else:
+            self._refused[key] = DeadLetter(raw, error.reason, error.detail, position, 0)
+
+    def run(self, progress: Progress | None = None) -> World:
+        """Fold everything that was added."""
+        world = World(self.params)
+        parcels = ParcelFold(self.params, world.parcels, world.things, Header())
+        fleet = FleetFold(
+            self.params, world.channels, world.incidents, world.held, world.unresolved, world.fleet, partitions=1
+        )
+        total = len(self._raw)
+        recorded = np.frombuffer(self._recorded, dtype=np.int64) if total else np.empty(0, dtype=np.int64)
+        order = np.argsort(recorded, kind="stable")
+        ordered = recorded[order].tolist()
+        order_list: list[int] = order.tolist()
+        done = packs = 0
+        last = self.until_us
+        while done < total:
+            stop = done + 1
+            while stop < total and ordered[stop] == ordered[done]:
+                stop += 1
+            for event, i in self._decoded(order_list[done:stop]):
+                parcels.apply(event, ordered[done], _kept(self._raw[i]), self._position(i))
+                if self.until_us is None:
+                    last = ordered[done]
+            if stop // PACK != done // PACK:
+                packs += 1
+                fleet.step(parcels.take("replay", 0, packs))
+                if progress is not None:
+                    progress(stop, total)
+            done = stop
+        if last is not None and total:
+            parcels.tick(last // self.params.tick_us * self.params.tick_us)
+        fleet.step(parcels.take("replay", 0, packs + 1))
+        fleet.settle()
+        world.as_of_us = last
+        world.duplicates = self._repeats
+        world.dead_letters = [*self._refused.values(), *parcels.dead_letters, *fleet.dead_letters]
+        world.dead_letters.sort(key=lambda letter: (letter.raw, letter.reason))
+        return world
+
+    def _decoded(self, indexes: list[int]) -> list[tuple[Event, int]]:
+        """Events of one recorded time in their order: (sequence, source, id, canonical bytes, bytes)."""
+        events = []
+        for i in indexes:
+            try:
+                events.append((decode(self._raw[i]), i))
+            except Rejected as error:
+                self._refuse(self._raw[i], error, self._position(i))
+        if len(events) > 1:
+            events.sort(key=lambda pair: _tie(pair[0], self._raw[pair[1]]))
+        return events
+
+    def _position(self, i: int) -> Position:
+        where = self._where[i]
+        return self._files[where >> 40], where & (1 << 40) - 1
+
+
+def _kept(raw: bytes) -> bytes:
+    """The bytes to keep of an event: as it was logged, without the sequence an export adds."""
+    return without_sequence(raw) if b'"sequence"' in raw[-48:] else raw
+
+
+def _tie(event: Event, raw: bytes) -> tuple[str, str, str, bytes, bytes]:
+    sequence = AFTER_ALL if isinstance(event, ClockTicked) else normal_sequence(event.sequence)
+    return sequence, event.source, event.id, canonical_body(event), raw
