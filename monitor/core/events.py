@@ -10,7 +10,7 @@ Times are :class:`~datetime.datetime` with an offset on the wire and integer mic
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -31,10 +31,13 @@ Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_LENGTH)]
 Country = Annotated[str, Meta(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")]
-Region = Annotated[str, Meta(max_length=6, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$")]
+Region = Annotated[str, Meta(max_length=6, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}(?!\n)$")]
 Time = Annotated[datetime, Meta(tz=True)]
 Days = Annotated[float, Meta(ge=0, le=3650)]
 Names = Annotated[list[Name], Meta(max_length=50)]
+
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rejected(Exception):
@@ -183,7 +186,7 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     source: Id
     time: Time
     recordedtime: Time | None = None
-    sequence: Annotated[str, Meta(max_length=64)] | int | None = None
+    sequence: Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     history: bool = False
 
 
@@ -291,22 +294,19 @@ def type_of(event: Event) -> str:
 
 
 def to_us(time: datetime) -> int:
-    """Microseconds since 1970-01-01T00:00:00Z. Exact: a double holds microseconds until the year 2255."""
-    return round(time.timestamp() * 1_000_000)
+    """Microseconds since 1970-01-01T00:00:00Z, exactly."""
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_us(time_us: int) -> str:
     """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any."""
-    seconds, micros = divmod(time_us, 1_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if len(text) < 20:  # years before 1000 are not padded by every C library
-        text = text.rjust(19, "0")
-    return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat()[:-6] + "Z"
 
 
 def day_text(day: int) -> str:
     """UTC day number (days since 1970) as ``YYYY-MM-DD``."""
-    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def channel_id(destination: str, product: str, carrier: str, service: str | None = None) -> str:

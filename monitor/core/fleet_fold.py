@@ -110,16 +110,17 @@ class FleetFold:
         return True
 
     def _hold(self, segment: Segment) -> None:
-        """Keep a segment with its tick: its cells by channel, the rest in one place."""
+        """Keep a segment with its tick: its cells by channel, the rest in one place. The segment is given away."""
         keys = self._held_ticks.setdefault(segment.tick, set())
         for channel, changes in segment.cells.items():
             key = f"{segment.tick}|{channel}"
             kept = self.held.get(key)
             if kept is None:
-                kept = Segment(tick=segment.tick, cells={channel: {}})
-            sums = kept.cells[channel]
-            for cell, n in changes.items():
-                sums[cell] = sums.get(cell, 0) + n
+                kept = Segment(tick=segment.tick, cells={channel: changes})
+            else:
+                sums = kept.cells[channel]
+                for cell, n in changes.items():
+                    sums[cell] = sums.get(cell, 0) + n
             self.held[key] = kept
             keys.add(key)
         key = f"{segment.tick}|"
@@ -290,10 +291,11 @@ class FleetFold:
         old: set[str] = set()
         for name, incident_id in self._open.items():
             (young if keeps_from_learning(self.incidents[incident_id], day) else old).add(name)
-        warm = [name for name, channel in zip(names, channels, strict=True) if is_warm(channel)]
-        verdicts = judge_day(day, names, channels, young, old, self.params)
-        for name in warm:
-            self.channels[name] = self.channels[name]  # a table notes the change
+        warm = [is_warm(channel) for channel in channels]
+        verdicts = judge_day(day, names, channels, young, old, self.params, warm)
+        for name, channel, changed in zip(names, channels, warm, strict=True):
+            if changed:
+                self.channels[name] = channel
         in_shadow = day - self.header.first_day < self.params.shadow_days
         for name in sorted({*verdicts, *self._open}):
             verdict = verdicts.get(name)

@@ -14,6 +14,7 @@ import numpy as np
 from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, p95_days, shrink, whole
+from monitor.core.calendar import is_special
 from monitor.core.channel import (
     CUSUM,
     EXCESS,
@@ -28,16 +29,21 @@ from monitor.core.channel import (
     WEEK_O,
     WEEKS,
     Channel,
-    is_warm,
 )
 from monitor.core.params import Params
 from monitor.core.vocabulary import STAGE_CLOCKS
 
 BLOCK = 256
 HALF_LIFE_DAYS = 180.0
-WARM_UP_DAYS = 28  # a clock is judged after so many days of its channel
+WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
+WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare with
 WARM_UP_EXITS = 10.0  # and so many exits learnt
+WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
 WEEKDAY_WEIGHT = 20.0  # expected exits behind a weekday factor of one
+SPECIAL_MARGIN = 0.35  # slack inside known holiday windows
+SPECIAL_CV2 = 0.03  # more tempering there
+SPECIAL_LEAST = 3.0  # expected exits of a carrier that is compared with
+LAST_MILE = 3
 SPREAD_PRIOR = (0.02 * 400.0, 400.0)  # cv² of 0.02, worth four weeks of ten expected exits
 
 
@@ -60,15 +66,17 @@ def judge_day(
     unlearnt: Set[str],
     relearnt: Set[str],
     params: Params,
+    warm: Sequence[bool],
 ) -> dict[str, Judged]:
-    """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes them in place.
+    """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
+    in place.
 
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Returns the verdicts of the channels
     that had something at risk.
     """
-    active = np.array([is_warm(ch) for ch in channels], dtype=bool)
-    if not active.any():
+    rows = np.flatnonzero(warm)
+    if not rows.size:
         return {}
     bands = Bands(channels[0].risk.shape[1] - 1)
     carriers, lanes, countries = _groups(names)
@@ -76,18 +84,23 @@ def judge_day(
     parents = _parent_hazards(tally, countries, lanes, bands)
     factor = _weekday_factor(channels, carriers, day % 7)
     cv2 = _cv2(channels)
-    verdicts: dict[str, Judged] = {}
-    rows = np.flatnonzero(active)
+    blocks = []
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
-        some = [channels[i] for i in block]
-        what = _Block(day, some, cumulative(hazards), factor[block], cv2[block], params)
-        for i, verdict in zip(block, what.verdicts(), strict=True):
+        blocks.append(_Block(day, [int(i) for i in block], channels, cumulative(hazards), factor[block], params))
+    _mark_special(day, names, carriers, blocks)
+    verdicts: dict[str, Judged] = {}
+    for some in blocks:
+        some.weigh(cv2[some.rows])
+        for i, verdict in zip(some.rows, some.verdicts(), strict=True):
             if verdict is not None:
                 verdicts[names[i]] = verdict
-        what.learn(
-            [names[i] in relearnt or not (names[i] in unlearnt or channels[i].ln_m > params.learn_ln_m) for i in block]
+        some.learn(
+            [
+                names[i] in relearnt or not (names[i] in unlearnt or channels[i].ln_m > params.learn_ln_m)
+                for i in some.rows
+            ]
         )
     return verdicts
 
@@ -96,19 +109,26 @@ class _Block:
     """A day of some channels; ``increments`` (ΔH₀) are ``[channel, clock, age]``."""
 
     def __init__(
-        self, day: int, channels: Sequence[Channel], increments: Floats, factor: Floats, cv2: Floats, params: Params
+        self,
+        day: int,
+        rows: list[int],
+        channels: Sequence[Channel],
+        increments: Floats,
+        factor: Floats,
+        params: Params,
     ) -> None:
-        self.day, self.channels, self.params = day, channels, params
+        self.day, self.rows, self.params = day, rows, params
+        self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
         self.exits, self.at_risk = self._take()
         self.increments, self.factor = increments, factor
-        total = self.at_risk.sum(axis=-1)
+        self.margin: Floats = np.full(factor.shape, params.margin)
+        self.special = np.zeros(factor.shape, dtype=bool)
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
-        days = np.array([ch.judged_days for ch in channels])
-        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in channels])
-        self.judged = (total > 0) & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
-        self._weigh(cv2)
-        self._advance()
+        days = np.array([ch.judged_days for ch in self.channels])
+        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
+        at_risk = self.at_risk.sum(axis=-1) > 0
+        self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
 
     def _take(self) -> tuple[Floats, Floats]:
         """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
@@ -134,13 +154,13 @@ class _Block:
             channel.risk = aged
         return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
 
-    def _weigh(self, cv2: Floats) -> None:
+    def weigh(self, cv2: Floats) -> None:
         """Update ln M and the CUSUMs that say since when."""
-        raw = ev.log_likelihood_ratios(
-            self.at_risk, self.exits, self.increments, (1 - self.params.margin) * self.factor
-        )
+        raw = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, (1 - self.margin) * self.factor)
         week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
-        ell = np.where(self.judged[..., None], raw / ev.tempering(cv2, week)[..., None], 0.0)
+        ell = np.where(
+            self.judged[..., None], raw / ev.tempering(cv2 + SPECIAL_CV2 * self.special, week)[..., None], 0.0
+        )
         state = np.stack([ch.evidence for ch in self.channels])
         judged = self.judged[..., None]
         state[:, LN_M] = np.where(judged, ev.update(state[:, LN_M], ell), state[:, LN_M])
@@ -154,40 +174,51 @@ class _Block:
         for channel, row, total in zip(self.channels, state, ln_m, strict=True):
             channel.evidence = row
             channel.ln_m = float(total)
+        self._advance()
 
     def _advance(self) -> None:
         """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
-        p95 = p95_days(self.increments[:, :STAGE_CLOCKS])
-        weekday = (self.day + 3) % 7  # Monday is 0
-        for i, channel in enumerate(self.channels):
-            channel.trail = np.concatenate((channel.trail[:, 1:], np.round(self.expected[i], 9)[:, None]), axis=1)
-            spread = channel.spread
-            spread[WEEK_O] += self.exits[i].sum(axis=-1)
-            spread[WEEK_E] = np.round(spread[WEEK_E] + self.expected[i], 9)
-            if weekday == 6:
-                if channel.judged_days >= WARM_UP_DAYS:
-                    gap = (spread[WEEK_O] - spread[WEEK_E]) ** 2 - spread[WEEK_E]
-                    spread[EXCESS] = np.round(spread[EXCESS] + gap, 6)
-                    spread[SQUARES] = np.round(spread[SQUARES] + spread[WEEK_E] ** 2, 6)
-                    spread[WEEKS] += 1
-                spread[WEEK_O] = spread[WEEK_E] = 0.0
+        channels = self.channels
+        p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
+        expected = np.round(self.expected, 9)
+        trail = np.concatenate((np.stack([ch.trail for ch in channels])[..., 1:], expected[..., None]), axis=-1)
+        spread = np.stack([ch.spread for ch in channels])
+        spread[:, WEEK_O] += self.exits.sum(axis=-1)
+        spread[:, WEEK_E] = np.round(spread[:, WEEK_E] + expected, 9)
+        if (self.day + 3) % 7 == 6:  # a Sunday ends the week
+            seasoned = np.array([ch.judged_days >= WARM_UP_DAYS for ch in channels])
+            gap = (spread[:, WEEK_O] - spread[:, WEEK_E]) ** 2 - spread[:, WEEK_E]
+            for row, more in ((EXCESS, gap), (SQUARES, spread[:, WEEK_E] ** 2), (WEEKS, np.ones_like(gap))):
+                spread[:, row] = np.round(spread[:, row] + np.where(seasoned[:, None], more, 0.0), 6)
+            spread[:, WEEK_O] = spread[:, WEEK_E] = 0.0
+        for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
+            channel.p95 = days
+            channel.trail = week
+            channel.spread = moments
             channel.judged_days += 1
-            channel.p95 = [int(days) for days in p95[i]]
 
     def learn(self, allowed: Sequence[bool]) -> None:
         """Add the day to the baseline of the channels that may learn from it."""
+        rows = np.flatnonzero(allowed)
+        if not rows.size:
+            return
+        some = [self.channels[int(i)] for i in rows]
+        weekday = self.day % 7
+        plain = (self.at_risk[rows] * -np.expm1(-self.increments[rows])).sum(axis=-1)
         keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
-        plain = (self.at_risk * -np.expm1(-self.increments)).sum(axis=-1)
-        for i, channel in enumerate(self.channels):
-            if not allowed[i]:
-                continue
-            channel.tally = np.round(channel.tally * keep, 9)
-            channel.tally[0] += self.exits[i]
-            channel.tally[1] += self.at_risk[i]
-            if channel.judged_days > WARM_UP_DAYS:
-                day = channel.weekday[:, :, self.day % 7]
-                day[0] = np.round(day[0] * 0.98 + self.exits[i].sum(axis=-1), 9)
-                day[1] = np.round(day[1] * 0.98 + plain[i], 9)
+        tally = np.stack([ch.tally for ch in some]) * keep
+        plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
+        tally[:, 0] += self.exits[rows] * plain_days[..., None]
+        tally[:, 1] += self.at_risk[rows] * plain_days[..., None]
+        tally = np.round(tally, 9)
+        by_weekday = np.stack([ch.weekday for ch in some])
+        seasoned = np.array([ch.judged_days > WEEKDAYS_FROM_DAY for ch in some])[:, None] & plain_days
+        for row, today in ((0, self.exits[rows].sum(axis=-1)), (1, plain)):
+            old = by_weekday[:, row, :, weekday]
+            by_weekday[:, row, :, weekday] = np.where(seasoned, np.round(old * WEEKDAY_KEEP + today, 9), old)
+        for channel, learnt, factors in zip(some, tally, by_weekday, strict=True):
+            channel.tally = learnt
+            channel.weekday = factors
 
     def verdicts(self) -> list[Judged | None]:
         """For each channel with something judged: ln M, and the clock and alternative that say most."""
@@ -200,6 +231,42 @@ class _Block:
             at = channel.evidence[:, clock, alternative]
             out.append(Judged(channel.ln_m, clock, alternative, float(at[SEEN]), float(at[EXPECTED]), int(at[SINCE])))
         return out
+
+
+def _mark_special(day: int, names: Sequence[str], carriers: Ints, blocks: Sequence[_Block]) -> None:
+    """In known windows, expect what the other carriers show on the same day, and allow more slack.
+
+    For the clocks of the origin other carriers are compared anywhere, for the last mile in the same country. Without
+    two other carriers of some volume there is nothing to compare with, and the clock is not judged on that day.
+    """
+    special: list[tuple[_Block, int, int, int, str, int]] = []
+    seen: dict[tuple[int, str], dict[int, list[float]]] = {}
+    for block in blocks:
+        exits = block.exits.sum(axis=-1)
+        for i, row in enumerate(block.rows):
+            country = names[row].split("|", 1)[0]
+            for clock in range(KINDS):
+                if not is_special(country, clock, day):
+                    continue
+                where = country if clock == LAST_MILE else ""
+                special.append((block, i, clock, int(carriers[row]), where, row))
+                sums = seen.setdefault((clock, where), {}).setdefault(int(carriers[row]), [0.0, 0.0])
+                sums[0] += float(exits[i, clock])
+                sums[1] += float(block.expected[i, clock])
+    for block, i, clock, carrier, where, _ in special:
+        others = [
+            sums[0] / sums[1]
+            for other, sums in sorted(seen[clock, where].items())
+            if other != carrier and sums[1] >= SPECIAL_LEAST
+        ]
+        block.special[i, clock] = True
+        block.margin[i, clock] = SPECIAL_MARGIN
+        if len(others) >= 2:
+            ratio = min(max(float(np.median(others)), 0.02), 1.5)
+            block.factor[i, clock] *= ratio
+            block.expected[i, clock] *= ratio
+        else:
+            block.judged[i, clock] = False
 
 
 def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
@@ -218,9 +285,10 @@ def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
 
 
 def _sum_by(values: Floats, index: Ints, groups: int) -> Floats:
-    """Sums of rows by group, in the order of the rows."""
-    out = np.zeros((groups, *values.shape[1:]))
-    np.add.at(out, index, values)
+    """Sums of rows by group, each in the order of the rows; every group has a row."""
+    order = np.argsort(index, kind="stable")
+    starts = np.searchsorted(index[order], np.arange(groups))
+    out: Floats = np.add.reduceat(values[order], starts, axis=0)
     return out
 
 

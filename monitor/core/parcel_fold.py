@@ -18,6 +18,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -159,6 +160,8 @@ class ParcelFold:
         header = self.header
         recorded = header.floor_us = self._clock.stamp(stated_us)
         tick = -(-recorded // self._tick_us)
+        if tick == self._segment.tick:
+            return recorded
         if header.tick is None:
             header.tick = tick - 1
         if tick != header.tick + 1:
@@ -289,7 +292,9 @@ class ParcelFold:
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._count("parcels")
-        self._feed(data.carrier, time)
+        feeds, carrier = self._segment.feeds, _carrier_of(parcel.channel)
+        if time > feeds.get(carrier, 0):
+            feeds[carrier] = time
         cells = self._segment.cells.setdefault(parcel.channel, {})
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
@@ -344,23 +349,26 @@ class ParcelFold:
             lag = min(max(recorded - time, 0) // HOUR_US, 168)
             lags = self._segment.lags
             lags[lag] = lags.get(lag, 0) + 1
-        self._feed(parcel.channel.rsplit("|", 1)[1].split("/", 1)[0], time)
+        feeds, carrier = self._segment.feeds, _carrier_of(parcel.channel)
+        if time > feeds.get(carrier, 0):
+            feeds[carrier] = time
         times = parcel.times
         moves = [place for place in PLACES[milestone] if not times[place] or time < times[place]]
         wakes = parcel.presumed and time > parcel.last_us and time + self._silence_us >= recorded
-        before = cells_of(parcel, self._first_scan_us) if moves or wakes else None
         if time > parcel.last_us:
             parcel.last_us = time
             parcel.last_milestone = milestone
             if parcel.kept == FULL:
                 parcel.last_place = data.place or data.country or ""
+        if not moves and not wakes:
+            return
+        before = cells_of(parcel, self._first_scan_us)
         for place in moves:
             times[place] = time
         if wakes:
             parcel.presumed = False
             self._schedule(parcel_id, parcel)
-        if before is not None:
-            self._differ(parcel_id, parcel, before)
+        self._differ(parcel_id, parcel, before)
 
     def _differ(self, parcel_id: str, parcel: Parcel, before: tuple[int, ...]) -> None:
         """Contribute cells(now) − ``before``; an outcome makes the parcel due for shrinking."""
@@ -568,7 +576,8 @@ class ParcelFold:
         cells = self._segment.cells.setdefault(channel, {})
         cells[key] = cells.get(key, 0) + n
 
-    def _feed(self, carrier: str, time: int) -> None:
-        feeds = self._segment.feeds
-        if time > feeds.get(carrier, 0):
-            feeds[carrier] = time
+
+@lru_cache(maxsize=4096)
+def _carrier_of(channel: str) -> str:
+    """The carrier whose feed tells of a channel: its carrier without the service."""
+    return channel.rsplit("|", 1)[1].split("/", 1)[0]

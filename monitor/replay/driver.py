@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Position, Segment
@@ -108,7 +109,7 @@ class Replay:
     def run(self, progress: Progress | None = None) -> World:
         """Fold everything that was added."""
         world = World(self.params)
-        parcels = ParcelFold(self.params, world.parcels, world.things, Header())
+        parcels = ParcelFold(self.params, world.parcels, world.things, Header(), keep=_kept)
         fleet = FleetFold(
             self.params, world.channels, world.incidents, world.held, world.unresolved, world.fleet, partitions=1
         )
@@ -124,7 +125,7 @@ class Replay:
             while stop < total and ordered[stop] == ordered[done]:
                 stop += 1
             for event, i in self._decoded(order_list[done:stop]):
-                parcels.apply(event, ordered[done], _kept(self._raw[i]), self._position(i))
+                parcels.apply(event, ordered[done], self._raw[i], (i,))
                 if self.until_us is None:
                     last = ordered[done]
             if stop // PACK != done // PACK:
@@ -139,7 +140,9 @@ class Replay:
         fleet.settle()
         world.as_of_us = last
         world.duplicates = self._repeats
-        world.dead_letters = [*self._refused.values(), *parcels.dead_letters, *fleet.dead_letters]
+        world.dead_letters = [*self._refused.values()]
+        for letter in (*parcels.dead_letters, *fleet.dead_letters):
+            world.dead_letters.append(replace(letter, position=self._position(int(letter.position[0]))))
         world.dead_letters.sort(key=lambda letter: (letter.raw, letter.reason))
         return world
 
@@ -160,9 +163,9 @@ class Replay:
         return self._files[where >> 40], where & (1 << 40) - 1
 
 
-def _kept(raw: bytes) -> bytes:
-    """The bytes to keep of an event: as it was logged, without the sequence an export adds."""
-    return without_sequence(raw) if b'"sequence"' in raw[-48:] else raw
+def _kept(raw: bytes, _: int) -> bytes:
+    """The bytes to keep of an event: as it was logged, without the sequence that an export adds."""
+    return without_sequence(raw)
 
 
 def _tie(event: Event, raw: bytes) -> tuple[str, str, str, bytes, bytes]:

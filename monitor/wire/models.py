@@ -193,7 +193,7 @@ class Envelope(Model):
         description="When it became known; RFC 3339 with offset. If not given: the time of ingest, or `time` "
         "itself in replay and for history.",
     )
-    sequence: Annotated[str, Field(max_length=64)] | int | None = Field(
+    sequence: Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=0, le=(1 << 63) - 1)] | None = Field(
         None, description="Place in an exported log, among events of one `recordedtime`."
     )
     history: bool = Field(False, description="Loaded as history: the bound on lateness does not apply.")

@@ -1,0 +1,93 @@
+"""What the verbs share: where the log is, how a verb ends when something is wrong, progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import LogError
+from monitor.log.schema import FILE_NAME
+from monitor.settings import ConfigError, Settings, load_settings
+
+_REDRAW_S: Final = 0.2
+
+
+class WrongUse(click.ClickException):
+    """The verb cannot do what was asked: exit status 2."""
+
+    exit_code = 2
+
+
+class FoundProblem(click.ClickException):
+    """The verb met a problem that is not the caller's: exit status 1."""
+
+    exit_code = 1
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--data DIR``; None stands for the setting ``log.data``."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Directory of the event log (default: ./data, or the setting log.data).",
+    )(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def settings_or_fail() -> Settings:
+    """The settings; wrong ones end the verb."""
+    try:
+        return load_settings()
+    except ConfigError as error:
+        raise WrongUse(str(error)) from None
+
+
+@contextmanager
+def open_log(settings: Settings, data: Path | None, *, create: bool = False) -> Iterator[EmbeddedLog]:
+    """The embedded log, closed at the end; its errors end the verb."""
+    directory = data or settings.log.data
+    exists = (directory / FILE_NAME).is_file()
+    if not exists and not create:
+        raise WrongUse(f"There is no event log in {directory}; name its directory with --data.")
+    try:
+        with EmbeddedLog.open(directory, create=create, partitions=None if exists else settings.log.partitions) as log:
+            yield log
+    except LogError as error:
+        raise FoundProblem(str(error)) from None
+
+
+def many(count: int, one: str, more: str | None = None) -> str:
+    """``1 event``, ``2,000 events``."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+class Progress:
+    """One line on stderr, rewritten a few times a second; silent unless stderr is a terminal."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._shown_at = 0.0
+        self._on = sys.stderr.isatty()
+
+    def __call__(self, *figures: int) -> None:
+        """Show ``figures`` in the form."""
+        if self._on and (now := time.monotonic()) - self._shown_at > _REDRAW_S:
+            self._shown_at = now
+            click.echo("\r\x1b[K" + self._form.format(*figures), nl=False, err=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._on and self._shown_at:
+            click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,114 @@
+"""``channel-monitor dead-letters``: what could not be used, and trying it again after a fix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from monitor.cli.common import data_option, json_option, many, open_log, settings_or_fail
+from monitor.connectors.again import read_again
+from monitor.core.events import Rejected
+from monitor.log.dead_letters import DeadLetterBox
+from monitor.log.gateway import Admission, Gateway, now_us
+from monitor.wire.dead_letter import Letter, public
+from monitor.wire.incoming import Incoming
+
+SHOWN_CHARACTERS = 100
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Records that could not be used: list them, or try them again after a fix."""
+
+
+@dead_letters.command("list")
+@data_option
+@json_option
+def list_(data: Path | None, as_json: bool) -> None:
+    """The open dead letters, sorted by their text."""
+    with open_log(settings_or_fail(), data) as log:
+        letters = DeadLetterBox(log).letters()
+    if as_json:
+        click.echo(json.dumps([public(letter) for letter in letters], ensure_ascii=False))
+        return
+    for letter in letters:
+        click.echo(f"{place(letter)}  {letter['reason']}\n    {letter['detail']}\n    {_cut(letter['raw'])}")
+    click.echo(f"{many(len(letters), 'open dead letter')}." if letters else "There are no open dead letters.")
+
+
+@dead_letters.command()
+@data_option
+@click.option("--reason", metavar="CODE", help="Only letters with this reason.")
+@click.option("--history", is_flag=True, help="Take the events as history: they were known when they happened.")
+@click.option("--mapping", metavar="FILE", help="Read rows of tables with this mapping instead of the one they had.")
+@json_option
+def replay(data: Path | None, reason: str | None, history: bool, mapping: str | None, as_json: bool) -> None:
+    """Try the open dead letters again: what is good now enters the log, the rest stays open (exit status 1)."""
+    settings = settings_or_fail()
+    params = settings.params()
+    admission = Admission(params, history=history)
+    good: list[Letter] = []
+    rows: list[Incoming] = []
+    failed: list[tuple[Letter, Rejected]] = []
+    with open_log(settings, data) as log:
+        box = DeadLetterBox(log)
+        now = now_us()
+        for letter in box.letters():
+            if reason is not None and letter["reason"] != reason:
+                continue
+            try:
+                again = list(_admissible(letter, mapping, admission, now))
+            except Rejected as rejected:
+                failed.append((letter, rejected))
+            else:
+                good.append(letter)
+                rows += again
+        outcome = Gateway(log, params, history=history).ingest(rows)
+        box.mark_replayed(good, now)
+    if as_json:
+        report: dict[str, Any] = {
+            "replayed": len(good),
+            "events": outcome.accepted,
+            "failed": [public(letter) | {"detail": error.detail} for letter, error in failed],
+        }
+        click.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        for letter, error in failed:
+            click.echo(f"{place(letter)}  {error.reason}\n    {error.detail}")
+        click.echo(
+            f"{many(len(good), 'dead letter')} replayed, {many(outcome.accepted, 'event')} appended; "
+            f"{len(failed):,} failed again."
+            if good or failed
+            else "There are no open dead letters to replay."
+        )
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _admissible(letter: Letter, mapping: str | None, admission: Admission, now: int) -> Iterator[Incoming]:
+    """The events in a letter. Raises :class:`Rejected` if one of them cannot enter the log."""
+    if letter["reason"].startswith("conflicting_"):
+        raise Rejected(letter["reason"], letter["detail"])  # the first stands, whatever is fixed
+    for row in read_again(letter, mapping):
+        if row.fault is not None:
+            raise row.fault
+        if row.event is not None:
+            admission.admit(row.event, now)
+            yield row
+
+
+def place(letter: Letter) -> str:
+    """Where a letter comes from, in words."""
+    position = letter["position"]
+    if "file" in position:
+        return f"{position['file']}, line {position['line']}"
+    return f"{position['topic']}, partition {position['partition']}, offset {position['offset']}"
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"

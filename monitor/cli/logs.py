@@ -1,0 +1,65 @@
+"""The monitor's own log lines: structured, on stderr, one a decision.
+
+Modules call ``structlog.get_logger()`` and log an event with fields. What the libraries (Faust, aiohttp, Kafka
+clients) write through the standard library's ``logging`` comes out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Level = Literal["debug", "info", "warning", "error"]
+
+# At "info" these tell every rebalance and every request; what they warn of is still shown.
+_TALKATIVE: Final = ("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3")
+_SECRET_WORDS: Final = ("token", "password", "secret", "authorization", "cookie")
+
+
+def configure(level: Level = "info", *, as_json: bool = False) -> None:
+    """Set up all logging of this process. May be called again; the last call counts."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _hide_secrets,
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # loggers made at import must follow a later configure()
+    )
+    rendering: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if as_json:
+        rendering += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    else:
+        # plain: the other tracebacks show local variables, among them customers and tokens
+        plain = structlog.dev.plain_traceback
+        rendering += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _TALKATIVE:
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+        library.setLevel(max(logging.WARNING, root.level) if level != "debug" else logging.DEBUG)
+    logging.captureWarnings(True)
+
+
+def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A field whose name speaks of a secret keeps its name and loses its value."""
+    for name in event:
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            event[name] = "[hidden]"
+    return event

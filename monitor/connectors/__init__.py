@@ -1,0 +1,1 @@
+"""Provider payloads to canonical events, one file a provider."""

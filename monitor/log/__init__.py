@@ -1,0 +1,1 @@
+"""The durable log: embedded (SQLite) or Kafka, with its records, topics and partitions."""

@@ -1,0 +1,1 @@
+"""Views for people and programs, built from what the folds put out."""

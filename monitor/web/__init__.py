@@ -1,0 +1,1 @@
+"""The HTTP side: pages, JSON API, metrics and probes over a :class:`monitor.read.views.Views`."""
