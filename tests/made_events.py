@@ -65,6 +65,11 @@ def in_log(directory: Path) -> list[list[Json]]:
         return found
 
 
+def all_in_log(directory: Path) -> list[Json]:
+    """The events of all partitions, one after the other."""
+    return [one for events in in_log(directory) for one in events]
+
+
 def without_ticks(events: Iterable[Json]) -> list[Json]:
     """Only what happened to parcels."""
     return [one for one in events if one["type"] != ClockTicked.__struct_config__.tag]

@@ -31,7 +31,7 @@ from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.records import NewRecord
 from monitor.log.sorting import MAX_BYTES, Admitted, EventSorter
-from monitor.wire.decode import decode, with_recorded
+from monitor.wire.decode import decode, with_recorded, without_sequence
 from monitor.wire.incoming import Flow, Incoming
 
 #: A file is plainly history when most of this many first rows are.
@@ -94,6 +94,8 @@ class Admission:
             recorded_us = time_us if self._history else now
         recorded_us = min(recorded_us, now)  # clocks of other machines may be ahead of ours
         check_times(time_us, recorded_us, self._lateness_us, self._history or event.history)
+        if event.sequence is not None:  # that of an export has done its work when the events are sorted
+            raw = without_sequence(raw)
         raw = with_recorded(raw, recorded_us)
         if self._history and not event.history:
             raw = _marked_as_history(raw)

@@ -102,7 +102,7 @@ def _settle_ties(events: Iterable[Admitted]) -> Iterator[Admitted]:
     """Put events of one key in the order of their canonical bytes; they are few, so these are made only here."""
     tied: list[Admitted] = []
     for event in events:
-        if tied and event[:4] != tied[0][:4]:
+        if tied and (event.recorded_us != tied[0].recorded_us or event[:4] != tied[0][:4]):
             yield from _by_canonical_bytes(tied)
             tied = []
         tied.append(event)

@@ -1,7 +1,7 @@
 """What the monitor shows: the one interface between the read side and the page, the API and the metrics.
 
-An implementation answers from memory, at once, and always for the last closed tick; records are those of the
-contract and belong to the caller only for reading. None of the methods raises for unknown ids.
+An implementation answers for the last closed tick, at once and from memory; only ``parcel`` may read the log, and is
+asked from a thread of its own. Records are those of the contract, for reading only. Unknown ids raise nothing.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def watchlist(
     as_of_us: int,
     params: Params,
 ) -> list[dict[str, Any]]:
-    """All rows, most urgent first: by priority, days left, then parcel id. ``open_incidents``: channel → incident id."""
+    """All rows by priority, days left and parcel id. ``open_incidents``: channel → incident id."""
     rows = []
     for parcel_id, parcel in parcels:
         row = watch_item(

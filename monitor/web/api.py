@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -72,7 +73,7 @@ async def watchlist(request: web.Request) -> web.Response:
 
 async def parcel(request: web.Request) -> web.Response:
     """``/api/parcels/{id}``"""
-    row = request.app[SITE].views.parcel(request.match_info["id"])
+    row = await asyncio.to_thread(request.app[SITE].views.parcel, request.match_info["id"])
     if row is None:
         raise NotThere
     return _json(row)

@@ -11,7 +11,7 @@ from monitor.web import api, pages
 from monitor.web.errors import answer
 from monitor.web.metrics import METRICS, Metrics
 from monitor.web.render import SITE, Site, static
-from monitor.web.security import OPEN_ROUTES, authenticate, guard, login, logout, protect
+from monitor.web.security import OPEN_ROUTES, authenticate, guard, login, login_page, logout, protect
 from monitor.web.settings import WebSettings
 
 #: Answers larger than this many bytes are compressed when the reader takes it.
@@ -49,6 +49,7 @@ def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.App
             web.get("/metrics", api.metrics),
             web.get("/healthz", api.alive),
             web.get("/readyz", api.ready),
+            web.get("/login", login_page),
             web.post("/login", login),
             web.post("/logout", logout),
             web.get("/api/openapi.json", api.description),

@@ -12,7 +12,7 @@ from monitor.web.i18n import Translator
 from monitor.web.lists import BadQuery
 from monitor.web.metrics import METRICS
 from monitor.web.render import SITE
-from monitor.web.security import Handler, route_of
+from monitor.web.security import Handler, for_programs, route_of
 
 _log: Final = structlog.get_logger(__name__)
 #: Errors the catalogue explains; any other one is told as the nearest of these.
@@ -49,7 +49,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _problem(request: web.Request, status: int, detail: str, error: web.HTTPException | None = None) -> web.Response:
     site = request.app[SITE]
     known = status if status in (*_EXPLAINED, 401) else (500 if status >= 500 else 400)
-    if _wants_json(request):
+    if for_programs(request):
         t = Translator("en")
         body = {"title": t(f"error.{known}"), "status": status, "detail": detail or _why(t, known)}
         response = web.Response(
@@ -75,7 +75,3 @@ def _problem(request: web.Request, status: int, detail: str, error: web.HTTPExce
 
 def _why(t: Translator, status: int) -> str:
     return t(f"error.why_{status}") if status in _EXPLAINED else t("login.lead")
-
-
-def _wants_json(request: web.Request) -> bool:
-    return request.path.startswith(("/api/", "/webhooks/")) or request.path in ("/api", "/healthz", "/readyz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import urlencode
 
@@ -147,8 +148,16 @@ async def incident(request: web.Request) -> web.Response:
         row=row,
         members=members,
         scale=_scale("loss_ratio", [channel["recent"] for _, _, channel in members if channel]),
-        explanation=site.views.explain(row["incident_id"]),
+        explanation=_beside(site.views.explain(row["incident_id"]) or {}),
     )
+
+
+def _beside(explanation: Record) -> Record:
+    """The explanation without what the page shows already: the record and the figures of its channels."""
+    rest = {name: part for name, part in explanation.items() if name not in ("kind", "record")}
+    if isinstance(rest.get("figures"), dict):
+        rest["figures"] = {name: part for name, part in rest["figures"].items() if name != "channel"}
+    return rest
 
 
 def find_incident(request: web.Request) -> Record:
@@ -189,7 +198,7 @@ async def parcels(request: web.Request) -> web.Response:
     site = request.app[SITE]
     if not id_:
         return site.page(request, "parcels.html.j2", section="parcels", sought="", missing=None)
-    row = site.views.parcel(id_)
+    row = await asyncio.to_thread(site.views.parcel, id_)
     if row is None:
         return site.page(request, "parcels.html.j2", section="parcels", status=404, sought=id_, missing=id_)
     address = link("parcels", id_)
@@ -202,7 +211,7 @@ async def parcel(request: web.Request) -> web.Response:
     """One parcel's timeline."""
     id_ = request.match_info["id"]
     site = request.app[SITE]
-    row = site.views.parcel(id_)
+    row = await asyncio.to_thread(site.views.parcel, id_)
     if row is None:
         return site.page(request, "parcels.html.j2", section="parcels", status=404, sought=id_, missing=id_)
     return _parcel(request, row)

@@ -58,6 +58,11 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unmatched"
 
 
+def for_programs(request: web.Request) -> bool:
+    """Whether a program, not a person, reads what this address answers."""
+    return request.path.startswith(("/api/", "/webhooks/")) or request.path in ("/metrics", "/healthz", "/readyz")
+
+
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse foreign host names (421), large bodies (413) and overlong queries (414, 400)."""
@@ -87,7 +92,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     token = request.app[SITE].settings.access_token
     if token is None or route_of(request) in request.app[OPEN_ROUTES] or _signed_in(request, token):
         return await handler(request)
-    if request.path.startswith("/api/") or "Authorization" in request.headers or request.path == "/metrics":
+    if for_programs(request) or "Authorization" in request.headers:
         raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Bearer realm="channel-monitor"'})
     return _form(request, wrong=False, target=here(request, {}))
 
@@ -129,6 +134,11 @@ def _inside(target: object) -> str:
     """``target`` when it is an address of this site, else the overview."""
     inside = isinstance(target, str) and re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", target) is not None
     return str(target) if inside else "/"
+
+
+async def login_page(request: web.Request) -> web.Response:
+    """The sign-in form at its own address. ``GET /login``."""
+    return _to("/") if request.app[SITE].settings.access_token is None else _form(request, wrong=False, target="/")
 
 
 async def login(request: web.Request) -> web.Response:

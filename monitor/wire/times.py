@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from monitor.core.events import Time, to_us
+from monitor.core.events import Rejected, Time, to_us
 from monitor.wire.decode import decode
 
 
@@ -30,3 +30,12 @@ def recorded_us(raw: bytes) -> int:
         event = decode(raw)
         return to_us(event.recordedtime or event.time)
     return to_us(times.recordedtime or times.time)
+
+
+def parse_time(text: str) -> int:
+    """µs since 1970 of an RFC 3339 time with an offset. Raises :class:`~monitor.core.events.Rejected`."""
+    try:
+        return to_us(msgspec.convert(text, Time))
+    except msgspec.ValidationError:
+        detail = f"{text!r} is no time; write it like 2026-03-09T00:00:00Z, with an offset"
+        raise Rejected("invalid_event", detail) from None

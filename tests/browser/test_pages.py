@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from made_views import HOSTILE_IDS, HOSTILE_NAME, EmptyViews, MadeViews
+from made_records import HOSTILE_IDS, HOSTILE_NAME
+from made_views import EmptyViews, MadeViews
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from web_client import served
 

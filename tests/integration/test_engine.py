@@ -234,6 +234,26 @@ def test_a_rebuild_beside_a_run_ends_the_run_instead_of_mixing_two_histories(log
     assert log.headers() == {}
 
 
+def test_contributions_that_were_folded_are_not_kept_for_ever(
+    log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.live.engine._TRIM_S", 0.2)
+
+    async def fold_more(engine: Engine) -> None:
+        await engine.ready.wait()
+        log.append([number(i % 500, i % 4) for i in range(500)])
+        end = log.end_offset("contributions", 0) + 500
+        await until(lambda: log.headers().get(("contributions", 0)) == end)
+        await until(lambda: log.first_offset("contributions", 0) == end - 20)
+        engine.stop()
+
+    for _ in range(2):  # a start finds its place although the beginning is gone
+        engine = build(log, EngineSettings(kept_records=20))
+        run(engine, lambda: fold_more(engine))  # noqa: B023
+    assert log.first_offset("events", 0) == 0
+    assert sum(int(value.split()[0]) + 1 for value in sums(log).values()) == 1_000
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_events import closed, event, in_log, letters_in_log, registered, scanned, without_ticks
+from made_events import all_in_log, closed, event, in_log, letters_in_log, registered, scanned, without_ticks
 
 from monitor.core.events import Rejected, to_us
 from monitor.core.params import Params
@@ -53,20 +53,20 @@ def records(directory: Path) -> list[LogRecord]:
 
 def test_live_an_event_is_recorded_when_it_is_ingested_unless_it_says_otherwise(tmp_path: Path) -> None:
     ingest(tmp_path, [registered("P1"), registered("P2", recordedtime="2026-03-02T08:00:00+08:00")])
-    found = {one["subject"]: one["recordedtime"] for one in sum(in_log(tmp_path), [])}
+    found = {one["subject"]: one["recordedtime"] for one in all_in_log(tmp_path)}
     assert found == {"P1": NOW, "P2": "2026-03-02T08:00:00+08:00"}
 
 
 def test_history_is_recorded_when_it_happened_and_marked_as_history(tmp_path: Path) -> None:
     old = registered("P1", time="2019-03-01T00:00:00Z", history=False)
     ingest(tmp_path, [old], history=True)
-    (found,) = without_ticks(sum(in_log(tmp_path), []))
+    (found,) = without_ticks(all_in_log(tmp_path))
     assert (found["recordedtime"], found["history"]) == ("2019-03-01T00:00:00Z", True)
 
 
 def test_what_an_event_says_beyond_the_contract_is_kept(tmp_path: Path) -> None:
     ingest(tmp_path, [registered("P1", warehouse="Shenzhen")])
-    assert sum(in_log(tmp_path), [])[0]["warehouse"] == "Shenzhen"
+    assert all_in_log(tmp_path)[0]["warehouse"] == "Shenzhen"
 
 
 def test_each_parcel_has_its_partition_and_what_names_no_parcel_enters_all(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_events_enter_in_the_order_of_recorded_time_sequence_source_and_id(tmp_p
     for order in (events, events[::-1]):
         directory = tmp_path / str(len(list(tmp_path.iterdir())))
         ingest(directory, order)
-        found = [(one["id"], one["data"]["milestone"]) for one in sum(in_log(directory), [])]
+        found = [(one["id"], one["data"]["milestone"]) for one in all_in_log(directory)]
         assert [name for name, _ in found] == ["z", "b", "b", "c", "d", "a", "b"]
         # Equal keys go by the canonical bytes of the body.
         assert [milestone for _, milestone in found[1:3]] == ["attempt_failed", "delivered"]
@@ -172,7 +172,7 @@ def test_a_clock_may_not_run_ahead(tmp_path: Path) -> None:
 
 def test_a_recorded_time_slightly_ahead_of_our_clock_is_taken_as_now(tmp_path: Path) -> None:
     ingest(tmp_path, [scanned("P1", recordedtime="2026-03-10T12:05:00Z")])
-    assert sum(in_log(tmp_path), [])[0]["recordedtime"] == NOW
+    assert all_in_log(tmp_path)[0]["recordedtime"] == NOW
 
 
 LONG = "P" * 10_000
@@ -200,7 +200,7 @@ def test_bad_input_goes_to_the_dead_letters_and_its_neighbours_into_the_log(
 ) -> None:
     outcome = ingest(tmp_path, [registered("P1"), bad, registered("P2")])
     assert (outcome.accepted, outcome.dead_letters) == (2, {reason: 1})
-    assert len(sum(in_log(tmp_path), [])) == 2
+    assert len(all_in_log(tmp_path)) == 2
     (letter,) = letters_in_log(tmp_path)
     assert letter["position"] == {"file": "f.jsonl", "line": 2}
     assert (letter["reason"], letter["recordedtime"]) == (reason, NOW)
@@ -280,7 +280,7 @@ def test_a_pipe_that_never_pauses_is_appended_within_half_a_second(tmp_path: Pat
     with EmbeddedLog.open(tmp_path) as log:
         Gateway(log, Params(), clock=lambda: next(clock)).stream(busy(log))
     assert seen[4] > 0
-    assert len(sum(in_log(tmp_path), [])) == 12
+    assert len(all_in_log(tmp_path)) == 12
 
 
 OLD = "2025-12-01T00:00:00Z"
@@ -306,7 +306,7 @@ def test_a_pipe_that_begins_with_history_is_refused_before_anything_is_appended(
         gate = Gateway(log, Params(), clock=lambda: us(NOW))
         with pytest.raises(Refused):
             gate.stream(rows(scanned(f"P{i}", time=OLD) for i in range(5_000)))
-    assert sum(in_log(tmp_path), []) == []
+    assert all_in_log(tmp_path) == []
     assert letters_in_log(tmp_path) == []
 
 

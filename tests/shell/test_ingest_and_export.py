@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 from click.testing import CliRunner, Result
-from made_events import closed, in_log, letters_in_log, registered, scanned, without_ticks, write_lines
+from made_events import all_in_log, closed, in_log, letters_in_log, registered, scanned, without_ticks, write_lines
 
 from monitor.cli.dead_letters import dead_letters
 from monitor.cli.export import export
 from monitor.cli.ingest import ingest
+from monitor.connectors import again
 from monitor.connectors.files import read_events
 from monitor.core.events import to_us
 from monitor.log.embedded import EmbeddedLog, NewRecord
@@ -43,11 +45,9 @@ def run(command: Any, *arguments: str | Path) -> Result:
 
 def recent(*milestones: str) -> list[dict[str, Any]]:
     """Events of the last days, as seen from the wall clock."""
-    import datetime as dt
-
-    start = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    start = datetime.now(UTC) - timedelta(days=3)
     return [
-        scanned("P1", milestone, (start + dt.timedelta(hours=i)).isoformat()) for i, milestone in enumerate(milestones)
+        scanned("P1", milestone, (start + timedelta(hours=i)).isoformat()) for i, milestone in enumerate(milestones)
     ]
 
 
@@ -58,7 +58,7 @@ def exported(path: Path) -> list[dict[str, Any]]:
 def test_a_file_enters_the_log_in_the_default_directory(tmp_path: Path) -> None:
     result = run(ingest, write_lines(tmp_path / "e.jsonl", recent("accepted", "delivered")))
     assert (result.exit_code, result.stdout) == (0, "Appended 2 events to data.\n")
-    assert len(sum(in_log(tmp_path / "data"), [])) == 2
+    assert len(all_in_log(tmp_path / "data")) == 2
 
 
 def test_several_files_packed_or_not_are_put_in_order_together(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_dry_run_prints_the_events_and_appends_nothing(tmp_path: Path) -> None
     path = write_lines(tmp_path / "e.jsonl", [*recent("accepted"), "rubbish"])
     result = run(ingest, "--dry-run", path)
     assert result.exit_code == 1
-    assert [json.loads(line) for line in result.stdout.splitlines()] == exported(path)[:1]
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [json.loads(path.read_bytes().splitlines()[0])]
     assert f"{path}:2: malformed_json: " in result.stderr
     assert "1 event; nothing was appended." in result.stderr
     assert not (tmp_path / "data").exists()
@@ -182,7 +182,7 @@ def test_a_dry_run_of_history_prints_what_would_be_appended(tmp_path: Path) -> N
     path = write_lines(tmp_path / "e.jsonl", PAST)
     printed = [json.loads(line) for line in run(ingest, "--dry-run", "--history", path).stdout.splitlines()]
     run(ingest, "--history", path)
-    stored = {one["id"]: one for one in without_ticks(sum(in_log(tmp_path / "data"), []))}
+    stored = {one["id"]: one for one in without_ticks(all_in_log(tmp_path / "data"))}
     assert {one["id"]: one for one in printed} == stored
 
 
@@ -196,7 +196,7 @@ def test_a_table_enters_with_the_contracts_names(tmp_path: Path) -> None:
     (letter,) = letters_in_log(tmp_path / "data")
     assert (letter["reason"], letter["position"]["line"]) == ("unknown_milestone", 3)
     assert letter["raw"] == f"parcel.scanned.v1,{time},P1,arrived"
-    assert len(sum(in_log(tmp_path / "data"), [])) == 1
+    assert len(all_in_log(tmp_path / "data")) == 1
 
 
 def test_a_file_that_is_no_text_is_one_dead_letter(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_letter_that_is_good_now_enters_the_log_and_is_listed_no_more(tmp_path
     second = run(dead_letters, "replay", "--history", "--reason", "too_late", "--json")
     assert second.exit_code == 0
     assert json.loads(second.stdout) == {"replayed": 1, "events": 1, "failed": []}
-    assert late["id"] in [one["id"] for one in sum(in_log(tmp_path / "data"), [])]
+    assert late["id"] in [one["id"] for one in all_in_log(tmp_path / "data")]
     assert [letter["raw"] for letter in json.loads(run(dead_letters, "list", "--json").stdout)] == ["rubbish"]
 
 
@@ -333,12 +333,10 @@ def test_a_row_of_a_table_is_read_again_with_the_mended_mapping(tmp_path: Path) 
     assert run(ingest, "e.csv", "--mapping", "shop.toml", "--history").exit_code == 1
     assert run(dead_letters, "replay", "--history").exit_code == 1
     mapping.write_text(text.replace('["%Y-%m-%d"]', '["%Y-%m-%d", "%d/%m/%Y"]'))
-    from monitor.connectors import again
-
     again._loaded.cache_clear()  # another process would read it anew
     result = run(dead_letters, "replay", "--history")
     assert (result.exit_code, result.stdout) == (0, "1 dead letter replayed, 1 event appended; 0 failed again.\n")
-    times = {one["subject"]: one["time"] for one in without_ticks(sum(in_log(tmp_path / "data"), []))}
+    times = {one["subject"]: one["time"] for one in without_ticks(all_in_log(tmp_path / "data"))}
     assert times == {"P1": "2025-03-01T00:00:00Z", "P2": "2025-03-02T00:00:00Z"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -351,3 +352,29 @@ def test_countries_are_known_by_their_codes_and_by_what_people_call_them() -> No
     for code, written in names.items():
         assert [alpha2(name, {}) for name in written] == [code] * len(written)
     assert [alpha2(name, {}) for name in ("", "Rusia", "Europe", "qq", "840")] == [None] * 5
+
+
+def test_the_example_in_the_documentation_does_what_is_said_there(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "feeding-your-data.md").read_text(encoding="utf-8")
+    mapping = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    contract, table = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    assert mapping
+    columns, *lines = table.splitlines()
+    found = rows(tmp_path, *lines, mapping=mapping[1], columns=columns)
+    assert [(row.line, row.skipped) for row in found] == [(2, None), (2, None), (3, None), (4, "cancelled"), (5, None)]
+    for row in found[:3]:
+        decode(row.event or b"")
+    assert json.loads(found[2].event or b"")["data"] == {
+        "parcel_id": "RR2CN",
+        "order_id": "1002",
+        "destination": "CI",
+        "product": "several pieces",
+        "carrier": "dhl",
+        "promised_days": 17.604,
+        "declared_value": {"amount": "9.90", "currency": "USD"},
+    }
+    assert found[4].fault is not None
+    assert f"`{found[4].fault.detail}`" in text
+    (tmp_path / "contract.csv").write_text(contract, encoding="utf-8")
+    given = [row for row in read_csv(str(tmp_path / "contract.csv")) if row is not None]
+    assert [decode(row.event or b"").subject for row in given] == ["RR1CN", "RR1CN"]

@@ -58,6 +58,8 @@ def test_without_the_token_nothing_is_shown(ask: Start, path: str) -> None:
     assert "RU" not in answer.text
     wrong = asker.ask(path, headers={"Authorization": "Bearer nonsense"})
     assert wrong.status == 401
+    if path.startswith("/api/") or path == "/metrics":
+        assert answer.json["title"] == "Please sign in"
 
 
 def test_the_probes_need_no_token(ask: Start) -> None:
@@ -93,6 +95,14 @@ def test_the_form_signs_in_and_leads_back(ask: Start) -> None:
     assert asker.ask("/channels").status == 200
     asker.ask("/logout", "POST")
     assert asker.ask("/channels").status == 401
+
+
+def test_the_form_has_an_address_of_its_own(ask: Start) -> None:
+    asker = ask(access_token=TOKEN)
+    page = Seen(asker.ask("/login?lang=zh").text)
+    assert "登录" in page.text
+    assert [field["value"] for field in page.all("input") if field.get("name") == "next"] == ["/"]
+    assert ask().ask("/login").headers["Location"] == "/"
 
 
 def test_the_session_ends_and_cannot_be_made_longer(ask: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""``channel-monitor check``: are the settings, the log and the port as they must be?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from monitor.cli.common import data_option, json_option
+from monitor.live.version import state_version
+from monitor.log.dead_letters import DeadLetterBox
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import LogError
+from monitor.log.schema import FILE_NAME
+from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.settings import ConfigError, Settings, load_settings
+
+LEAST_FREE_BYTES = 1 << 30
+Finding = tuple[str, bool, str]  # what was looked at, whether it is well, a sentence
+
+
+@click.command()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
+@data_option
+@json_option
+def check(config: Path | None, data: Path | None, as_json: bool) -> None:
+    """Look at the settings, the event log and its disk, and say what is wrong. Exit status 1 if anything is."""
+    findings: list[Finding] = []
+    try:
+        settings = load_settings(config)
+        settings.web.token()
+    except ConfigError as error:
+        findings += [("settings", False, problem) for problem in error.problems]
+    else:
+        findings.append(("settings", True, "All settings are within their bounds."))
+        findings += _look_at_log(settings, data or settings.log.data)
+        findings.append(_look_at_port(settings))
+    if as_json:
+        click.echo(json.dumps([{"what": w, "ok": ok, "detail": text} for w, ok, text in findings], ensure_ascii=False))
+    else:
+        for what, ok, text in findings:
+            click.echo(f"{'ok  ' if ok else 'FAIL'}  {what}: {text}")
+    if not all(ok for _, ok, _ in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _look_at_log(settings: Settings, directory: Path) -> list[Finding]:
+    if not (directory / FILE_NAME).is_file():
+        return [("log", False, f"There is no event log in {directory}; `run` or `ingest` makes one.")]
+    try:
+        with EmbeddedLog.open(directory, create=False, read_only=True) as log:
+            return [*_state(log, settings), _dead_letters(log), _disk(directory)]
+    except LogError as error:
+        return [("log", False, str(error))]
+
+
+def _state(log: EmbeddedLog, settings: Settings) -> list[Finding]:
+    ends = {(EVENTS, p): log.end_offset(EVENTS, p) for p in range(log.partitions)}
+    ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
+    headers = log.headers()
+    records = sum(end for (topic, _), end in ends.items() if topic == EVENTS)
+    lag = sum(end - headers.get(place, 0) for place, end in ends.items())
+    behind = [f"{topic}-{p}" for (topic, p), end in ends.items() if headers.get((topic, p), 0) > end]
+    found: list[Finding] = [
+        ("log", True, f"{log.path} can be read: {records:,} records in {log.partitions} partitions.")
+    ]
+    if behind:
+        text = f"The state is ahead of the log in {', '.join(behind)}; start `run --rebuild`, or restore a backup."
+        found.append(("state", False, text))
+    elif log.state_version not in (None, state_version(settings.params())):
+        found.append(("state", True, "The state was made by other settings or another version; `run` rebuilds it."))
+    else:
+        found.append(("state", True, f"{lag:,} records of the log are not folded yet."))
+    return found
+
+
+def _dead_letters(log: EmbeddedLog) -> Finding:
+    letters = DeadLetterBox(log).letters()
+    text = f"{len(letters):,} open" + ("; see `channel-monitor dead-letters list`." if letters else ".")
+    return "dead letters", not letters, text
+
+
+def _disk(directory: Path) -> Finding:
+    free = shutil.disk_usage(directory).free
+    return "disk", free >= LEAST_FREE_BYTES, f"{free / 2**30:,.1f} GiB free (at least 1 is wise)."
+
+
+def _look_at_port(settings: Settings) -> Finding:
+    host, port = settings.web.host, settings.web.port
+    connect: Callable[[], socket.socket] = lambda: socket.create_connection((host, port), timeout=1)  # noqa: E731
+    try:
+        with connect():
+            return "port", True, f"Something listens on {host}:{port} already; a running monitor, one hopes."
+    except OSError:
+        return "port", True, f"{host}:{port} is free."

@@ -1,0 +1,50 @@
+"""``channel-monitor``: the verbs, put together."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from monitor import __version__
+
+#: Verb → where its command stands. Modules are imported when their verb is called, so that each starts quickly.
+VERBS: Final[dict[str, str]] = {
+    "run": "monitor.cli.run:run",
+    "ingest": "monitor.cli.ingest:ingest",
+    "replay": "monitor.cli.replay:replay",
+    "export": "monitor.cli.export:export",
+    "simulate": "monitor.cli.simulate:simulate",
+    "channels": "monitor.cli.lists:channels",
+    "incidents": "monitor.cli.lists:incidents",
+    "watchlist": "monitor.cli.lists:watchlist",
+    "explain": "monitor.cli.lists:explain",
+    "act": "monitor.cli.act:act",
+    "backup": "monitor.cli.backup:backup",
+    "restore": "monitor.cli.backup:restore",
+    "check": "monitor.cli.check:check",
+    "dead-letters": "monitor.cli.dead_letters:dead_letters",
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = VERBS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="channel-monitor")
+def main() -> None:
+    """Warns before a logistics channel degrades, from tracking and complaint events.
+
+    Settings come from channel-monitor.toml and from variables CHANNEL_MONITOR_...; see docs/settings.md.
+    """

@@ -1,0 +1,90 @@
+"""The ticker and the feed: what the live monitor itself appends to the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+
+from monitor.core.params import Params
+from monitor.core.parcel_fold import ParcelFold
+from monitor.log.appending import tick_event
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.gateway import Gateway, now_us
+from monitor.log.records import LogBusyError, LogFullError, NewRecord
+from monitor.log.topics import EVENTS
+from monitor.wire.incoming import Flow
+
+_LOG: Final = structlog.get_logger(__name__)
+_LOOK_S: Final = 0.5
+
+
+class Ticker:
+    """Appends the tick of each grid point to every partition, by the wall clock, idle or not.
+
+    A tick stands for all earlier ones (a fold passes each of them in order), so a monitor that was away appends one.
+    """
+
+    def __init__(self, log: EmbeddedLog, params: Params, folds: Callable[[], Iterable[ParcelFold]]) -> None:
+        self._log = log
+        self._tick_us = params.tick_us
+        self._folds = folds
+        self._last = 0
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Tick for ever, from ``ready`` on."""
+        await ready.wait()
+        while True:
+            tick = now_us() // self._tick_us
+            known = min((fold.header.tick or 0 for fold in self._folds()), default=0)
+            if tick > max(known, self._last):
+                self._append(tick)
+            await asyncio.sleep(_LOOK_S)
+
+    def _append(self, tick: int) -> None:
+        at_us = tick * self._tick_us
+        value = tick_event(at_us)
+        try:
+            self._log.append(NewRecord(EVENTS, p, value, timestamp_us=at_us) for p in range(self._log.partitions))
+        except (LogFullError, LogBusyError) as error:
+            _LOG.error("tick_not_appended", reason=str(error))
+            return
+        self._last = tick
+
+
+class Feed:
+    """Streams history into the log in fast-forward, a part at a time, no faster than it is folded."""
+
+    def __init__(self, log: EmbeddedLog, params: Params, rows: Iterable[Flow], part: int = 2_000) -> None:
+        self._log = log
+        self._params = params
+        self._rows = rows
+        self._part = part
+        self.appended = 0
+
+    async def run(self, ready: asyncio.Event, lag: Callable[[], int], progress: Callable[[int], None]) -> None:
+        """Append everything. ``lag`` tells the records not yet folded; ``progress`` gets the events appended."""
+        await ready.wait()
+        gateway = Gateway(self._log, self._params, history=True)
+        part: list[Flow] = []
+        for row in self._rows:
+            part.append(row)
+            if len(part) >= self._part:
+                await self._send(gateway, part, lag, progress)
+                part = []
+        await self._send(gateway, part, lag, progress)
+        while lag():
+            await asyncio.sleep(0.05)
+        _LOG.info("feed_done", events=self.appended)
+
+    async def _send(
+        self, gateway: Gateway, part: list[Flow], lag: Callable[[], int], progress: Callable[[int], None]
+    ) -> None:
+        outcome = gateway.ingest(part)
+        self.appended += outcome.accepted
+        progress(self.appended)
+        await asyncio.sleep(0)
+        while lag() > 64:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,177 @@
+"""The folds on the engine: which topic is folded into which tables, and what goes out.
+
+The folds themselves are :mod:`monitor.core`'s, the same objects a replay uses; here they work on Faust tables instead
+of plain dicts. A record is folded whole and without an ``await``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from monitor.core import channel as channel_state
+from monitor.core.channel import Channel
+from monitor.core.contribution import Contribution, DeadLetter, Segment
+from monitor.core.digest import state_sha256
+from monitor.core.events import Rejected, to_us
+from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.incidents import Incident, record
+from monitor.core.params import Params
+from monitor.core.parcel import Parcel
+from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.live.engine import Engine
+from monitor.live.tables import FoldTable
+from monitor.log.partition import partition_of
+from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS, INCIDENTS
+from monitor.read.lists import dead_letter_record
+from monitor.wire.dead_letter import letter_id
+from monitor.wire.decode import decode_pack, with_recorded
+
+_LOG: Final = structlog.get_logger(__name__)
+_to_msgpack: Final = msgspec.msgpack.Encoder().encode
+_to_json: Final = msgspec.json.Encoder().encode
+_contribution: Final = msgspec.msgpack.Decoder(Contribution).decode
+
+#: Key of the one value in the tables that hold a fold's position.
+HEADER: Final = "header"
+#: Tables of the two folds, with the type of their values.
+PARCEL_TABLES: Final[dict[str, type]] = {"parcels": Parcel, "things": Thing, "positions": Header}
+FLEET_TABLES: Final[dict[str, type]] = {
+    "channels": Channel,
+    "incidents": Incident,
+    "held": Segment,
+    "unresolved": Unresolved,
+    "fleet": FleetHeader,
+}
+
+
+def decoder(kind: type) -> Any:
+    """How the values of a table are read."""
+    return channel_state.decode if kind is Channel else msgspec.msgpack.Decoder(kind).decode
+
+
+def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
+    encode = channel_state.encode if kind is Channel else _to_msgpack
+    return engine.table(name, topic=topic, encode=encode, decode=decoder(kind))
+
+
+class _Letters:
+    """Sends dead letters out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def send(self, letters: list[DeadLetter]) -> None:
+        """Emit and clear ``letters``."""
+        for letter in letters:
+            value = _to_json(dead_letter_record(letter, letter.recorded_us))
+            key = letter_id(letter.raw, letter.reason).encode()
+            self._engine.checkpointer.emit(DEAD_LETTERS, 0, key, value, letter.recorded_us)
+            _LOG.warning("dead_letter", reason=letter.reason, position=letter.position)
+        letters.clear()
+
+
+class ParcelHandler:
+    """Topic ``events``: the parcel fold of every partition."""
+
+    def __init__(self, engine: Engine, params: Params, partitions: int) -> None:
+        self._engine = engine
+        self._params = params
+        self._partitions = partitions
+        self._tables = {name: _table(engine, name, EVENTS, kind) for name, kind in PARCEL_TABLES.items()}
+        self._letters = _Letters(engine)
+        self.folds: dict[int, ParcelFold] = {}
+        self.events = 0
+
+    def recovered(self, partition: int) -> None:
+        """Make the partition's fold on its restored tables."""
+        parcels, things, positions = (table.partition(partition) for table in self._tables.values())
+        header = positions.get(HEADER) or Header()
+
+        def home(subject: str) -> bool:
+            return partition_of(subject, self._partitions) == partition
+
+        self.folds[partition] = ParcelFold(self._params, parcels, things, header, home, with_recorded)
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+        """Fold the events of one record and send what they contribute."""
+        fold = self.folds[partition]
+        complete = fold.header.tick
+        for index, (raw, event) in enumerate(decode_pack(value)):
+            position = (EVENTS, partition, offset, index)
+            if isinstance(event, Rejected):
+                self._letters.send([DeadLetter(raw, event.reason, event.detail, position, timestamp_us)])
+            else:
+                stated = timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
+                fold.apply(event, stated, raw, position)
+                self.events += 1
+        contribution = fold.take(self._engine.checkpointer.generation, partition, offset)
+        if contribution.segments or contribution.complete != complete:
+            self._engine.checkpointer.emit(CONTRIBUTIONS, 0, None, _to_msgpack(contribution), timestamp_us)
+        self._letters.send(fold.dead_letters)
+        self._tables["positions"].partition(partition)[HEADER] = fold.header
+
+
+class FleetHandler:
+    """Topic ``contributions``: the fleet fold."""
+
+    def __init__(self, engine: Engine, params: Params, partitions: int) -> None:
+        self._engine = engine
+        self._params = params
+        self._partitions = partitions
+        self._tables = {name: _table(engine, name, CONTRIBUTIONS, kind) for name, kind in FLEET_TABLES.items()}
+        self._letters = _Letters(engine)
+        self.fold: FleetFold | None = None
+        self.tick_duration_s = 0.0
+
+    def recovered(self, partition: int) -> None:
+        """Make the fold on its restored tables."""
+        channels, incidents, held, unresolved, fleet = (table.partition(partition) for table in self._tables.values())
+        header = fleet.get(HEADER) or FleetHeader()
+        self.fold = FleetFold(self._params, channels, incidents, held, unresolved, header, self._partitions)
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+        """Add a contribution; at the close of a tick, send the incidents that changed."""
+        del offset
+        fold = self.fold
+        if fold is None:
+            raise RuntimeError("a contribution arrived before the fleet's tables were restored")
+        before, started = fold.header.tick, time.perf_counter()
+        fold.step(_contribution(value))
+        if fold.header.tick != before:
+            self.tick_duration_s = time.perf_counter() - started
+        for incident_id in sorted(fold.changed):
+            incident = fold.changed[incident_id]
+            said = {**record(incident), "tick": fold.header.tick}
+            self._engine.checkpointer.emit(INCIDENTS, 0, incident_id.encode(), _to_json(said), timestamp_us)
+            _LOG.info(
+                "incident",
+                incident_id=incident_id,
+                channel=incident.channel,
+                mode=incident.mode,
+                severity=incident.severity,
+                revision=incident.revision,
+                closed=bool(incident.closed_us),
+            )
+        fold.changed.clear()
+        self._letters.send(fold.dead_letters)
+        self._tables["fleet"].partition(partition)[HEADER] = fold.header
+
+
+def live_sha256(parcels: ParcelHandler, fleet: FleetHandler) -> str:
+    """Hash of the live state, comparable with a replay's at a closed tick."""
+    fold = fleet.fold
+    if fold is None:
+        raise RuntimeError("the tables are not restored yet")
+    return state_sha256(
+        [part.parcels for part in parcels.folds.values()],
+        [part.things for part in parcels.folds.values()],
+        fold.channels,
+        fold.incidents,
+        fold.held,
+        fold.unresolved,
+        fold.header,
+    )

@@ -1,0 +1,77 @@
+"""One parcel's story, read from the log through its index: every event with its raw words and log position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from monitor.core.events import Event, Rejected, from_us, route, to_us, type_of
+from monitor.core.params import Params
+from monitor.core.parcel import Parcel, outcome
+from monitor.core.parcel_fold import Header, ParcelFold
+from monitor.core.vocabulary import DAY_US
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.partition import key_hash
+from monitor.log.topics import EVENTS
+from monitor.wire.decode import decode_pack
+
+Record = dict[str, Any]
+_SAID = (
+    "milestone",
+    "kind",
+    "stage",
+    "outcome",
+    "country",
+    "place",
+    "carrier",
+    "raw_code",
+    "raw_text",
+    "via",
+    "reason",
+)
+
+
+def parcel_view(log: EmbeddedLog, parcel_id: str, params: Params) -> Record | None:
+    """See :meth:`monitor.read.views.Views.parcel`. Raises :class:`~monitor.log.records.LogError`."""
+    parcels: dict[str, Parcel] = {}
+    fold = ParcelFold(params, parcels, {}, Header())
+    events = []
+    for recorded_us, event, raw, position in _events_of(log, parcel_id):
+        fold.apply(event, recorded_us, raw, ())
+        events.append(_told(event, recorded_us, position))
+    parcel = parcels.get(parcel_id)
+    if parcel is None or not parcel.channel:
+        return None
+    end = outcome(parcel)
+    promised = parcel.promised_days
+    due_us = None if promised is None else (parcel.registered_us // DAY_US + promised) * DAY_US
+    return {
+        "parcel_id": parcel_id,
+        "channel": parcel.channel,
+        "state": end[0] if end else "in_flight",
+        "registered_at": from_us(parcel.registered_us),
+        "promised_by": None if due_us is None else from_us(due_us),
+        "last_scan_at": from_us(parcel.last_us) if parcel.last_us else None,
+        "events": sorted(events, key=lambda told: (told["time"], told["recordedtime"])),
+    }
+
+
+def _events_of(log: EmbeddedLog, parcel_id: str) -> list[tuple[int, Event, bytes, Record]]:
+    found = []
+    for partition, offset in log.positions(key_hash(parcel_id)):
+        for record in log.read(EVENTS, partition, offset, 1):
+            for index, (raw, event) in enumerate(decode_pack(record.value)):
+                if isinstance(event, Rejected) or route(event) != parcel_id:
+                    continue
+                recorded = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
+                position = {"topic": EVENTS, "partition": partition, "offset": record.offset, "index": index}
+                found.append((recorded, event, raw, position))
+    return found
+
+
+def _told(event: Event, recorded_us: int, position: Record) -> Record:
+    said = msgspec.to_builtins(event.data)
+    told: Record = {"time": from_us(to_us(event.time)), "recordedtime": from_us(recorded_us), "type": type_of(event)}
+    told |= {name: said[name] for name in _SAID if said.get(name) is not None}
+    return told | {"position": position}

@@ -1,0 +1,196 @@
+"""The views of a running monitor: built from the changelogs and output topics of its log, never from its memory.
+
+A thread of its own reads what the last checkpoints wrote (each value by its rising offset, so only what changed) and
+computes the lists once a tick; the page, the API and the metrics take the finished lists. So a slow list never holds
+up the folds, and what a page shows is durable.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from monitor.core.channel import Channel
+from monitor.core.events import from_us
+from monitor.core.fleet_fold import FleetHeader
+from monitor.core.incidents import Incident
+from monitor.core.params import Params
+from monitor.core.parcel import FULL, Parcel, outcome
+from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
+from monitor.live.timeline import parcel_view
+from monitor.log.dead_letters import DeadLetterBox
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import LogError
+from monitor.log.topics import DEAD_LETTERS
+from monitor.read.explain import explain
+from monitor.read.lists import Picture, Samples
+from monitor.wire.dead_letter import public
+
+Record = dict[str, Any]
+_LOG: Final = structlog.get_logger(__name__)
+_LOOK_S: Final = 0.25
+_LEAST_S: Final = 1.0
+_SHARE: Final = 4  # computing takes at most one part in five of the time
+_READ: Final = {"parcels", "channels", "incidents", "fleet"}
+
+
+class LiveViews:
+    """Implements :class:`monitor.read.views.Views` over the log in ``directory``. ``health`` is the engine's word."""
+
+    def __init__(
+        self,
+        directory: Path,
+        params: Params,
+        health: Callable[[], Record],
+        runtime: Callable[[], dict[str, Samples]],
+    ) -> None:
+        self._directory = directory
+        self._params = params
+        self._health = health
+        self._runtime = runtime
+        self._tables: dict[str, dict[str, Any]] = {name: {} for name in _READ}
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._lists: dict[str, list[Record]] = {"channels": [], "incidents": [], "watchlist": [], "dead_letters": []}
+        self._families: dict[str, Samples] = {}
+        self._as_of: str | None = None
+        self._picture: Picture | None = None
+        self._letters_end = -1
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="views", daemon=True)
+        self.fresh = threading.Event()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the reading thread."""
+        self._stop.set()
+        self._thread.join(5.0)
+
+    # Following the log
+
+    def _run(self) -> None:
+        try:
+            with EmbeddedLog.open(self._directory, create=False, read_only=True) as log:
+                while not self._stop.is_set():
+                    started = time.monotonic()
+                    if self._follow(log):
+                        self._compute()
+                    self.fresh.set()
+                    took = time.monotonic() - started
+                    self._stop.wait(max(_LEAST_S, _SHARE * took) if took > _LOOK_S else _LOOK_S)
+        except Exception as error:
+            _LOG.error("views_failed", error=repr(error), exc_info=error)
+
+    def _follow(self, log: EmbeddedLog) -> bool:
+        """Read what changed; True if anything did."""
+        changed = False
+        for name, kind in {**PARCEL_TABLES, **FLEET_TABLES}.items():
+            if name not in _READ:
+                continue
+            decode, table = decoder(kind), self._tables[name]
+            for partition in range(log.partitions if name in PARCEL_TABLES else 1):
+                after = self._offsets.get((name, partition), -1)
+                for offset, key, value in log.changes(name, partition, after):
+                    self._offsets[name, partition] = offset
+                    self._put(table, key.decode(), None if value is None else decode(value))
+                    changed = True
+        end = log.end_offset(DEAD_LETTERS, 0)
+        if end != self._letters_end:
+            self._letters_end = end
+            letters = [public(letter) for letter in DeadLetterBox(log).letters()]
+            letters.sort(key=lambda letter: str(letter["recordedtime"]), reverse=True)
+            self._lists["dead_letters"] = letters
+        return changed
+
+    @staticmethod
+    def _put(table: dict[str, Any], key: str, value: Any) -> None:
+        gone = value is None or (
+            isinstance(value, Parcel) and (value.kept != FULL or not value.channel or outcome(value) is not None)
+        )
+        if gone:
+            table.pop(key, None)
+        else:
+            table[key] = value
+
+    def _compute(self) -> None:
+        header: FleetHeader | None = self._tables["fleet"].get(HEADER)
+        if header is None or header.tick is None:
+            return
+        parcels: dict[str, Parcel] = self._tables["parcels"]
+        channels: dict[str, Channel] = self._tables["channels"]
+        incidents: dict[str, Incident] = self._tables["incidents"]
+        as_of_us = header.tick * self._params.tick_us
+        # Copies: explanations are made in another thread while this one goes on reading.
+        picture = Picture(self._params, parcels, dict(channels), dict(incidents), header, as_of_us)
+        lists = {
+            "channels": picture.channel_records(),
+            "incidents": picture.incident_records()[::-1],
+            "watchlist": picture.watch_records(),
+        }
+        families = picture.families()
+        with self._lock:
+            self._lists |= lists
+            self._families = families
+            self._as_of = from_us(as_of_us)
+            self._picture = picture
+
+    # Views
+
+    def as_of(self) -> str | None:
+        """The last closed tick that the lists stand for."""
+        return self._as_of
+
+    def channels(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["channels"]
+
+    def incidents(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["incidents"]
+
+    def watchlist(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["watchlist"]
+
+    def dead_letters(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["dead_letters"]
+
+    def parcel(self, parcel_id: str) -> Record | None:
+        """See :class:`~monitor.read.views.Views`."""
+        try:
+            with EmbeddedLog.open(self._directory, create=False, read_only=True) as log:
+                return parcel_view(log, parcel_id, self._params)
+        except LogError as error:
+            _LOG.error("parcel_not_read", reason=str(error))
+            return None
+
+    def explain(self, id_: str) -> Record | None:
+        """See :class:`~monitor.read.views.Views`."""
+        with self._lock:
+            picture = self._picture
+        return None if picture is None else explain(picture, id_, self._lists["watchlist"])
+
+    def health(self) -> Record:
+        """See :class:`~monitor.read.views.Views`."""
+        told = self._health()
+        if not self.fresh.is_set():
+            told = {**told, "ready": False, "reasons": [*told["reasons"], "The lists are not read yet."]}
+        watermark = self._families.get("event_watermark_timestamp_seconds")
+        return {
+            **told,
+            "last_tick": self._as_of,
+            "watermark": from_us(round(watermark[0][1] * 1e6)) if watermark else None,
+        }
+
+    def families(self) -> dict[str, Samples]:
+        """See :class:`~monitor.read.views.Views`."""
+        return {**self._families, **self._runtime()}

@@ -1,0 +1,83 @@
+"""Why an incident or a watch item is there: the rule, the figures it was decided on, and the parcels behind it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from monitor.core.channel import CUSUM, EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.events import day_text, from_us
+from monitor.core.evidence import ALTERNATIVES
+from monitor.core.incidents import record
+from monitor.core.vocabulary import CLOCKS
+from monitor.read.figures import channel_record
+from monitor.read.lists import Picture
+from monitor.read.watchlist import LEGS
+
+Record = dict[str, Any]
+PARCELS_SHOWN: Final = 50
+
+
+def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
+    """The explanation of an incident id or of a parcel on the watchlist; None for anything else."""
+    incident = picture.incidents.get(id_)
+    if incident is not None:
+        return _incident(picture, id_, watch)
+    row = next((row for row in watch if row["parcel_id"] == id_), None)
+    if row is None:
+        return None
+    channel = picture.channels[row["channel"]]
+    leg = next((i for i, (reason, _) in enumerate(LEGS) if reason == row["reason"]), len(LEGS) - 1)
+    return {
+        "kind": "watch_item",
+        "record": row,
+        "rule": (
+            f"An open parcel is listed when nothing was heard of it for longer than 95% of the parcels of its channel "
+            f"take for this leg ({CLOCKS[leg]}): {channel.p95[leg]} days."
+        ),
+        "figures": {"p95_days": dict(zip(CLOCKS, channel.p95, strict=False)), "as_of": from_us(picture.as_of_us)},
+        "parcels": [row["parcel_id"]],
+    }
+
+
+def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
+    incident = picture.incidents[id_]
+    channel = picture.channels[incident.channel]
+    params = picture.params
+    severity = picture.open_incidents().get(incident.channel)
+    sums = [
+        {
+            "clock": clock,
+            "alternative": name,
+            "ln_m": _finite(channel.evidence[LN_M, i, j]),
+            "cusum": _finite(channel.evidence[CUSUM, i, j]),
+            "observed": _finite(channel.evidence[SEEN, i, j]),
+            "expected": _finite(channel.evidence[EXPECTED, i, j]),
+            "since": day_text(int(channel.evidence[SINCE, i, j])) if channel.evidence[SINCE, i, j] else None,
+        }
+        for i, clock in enumerate(CLOCKS)
+        for j, name in enumerate(ALTERNATIVES)
+        if channel.evidence[LN_M, i, j] > -1e300
+    ]
+    return {
+        "kind": "incident",
+        "record": record(incident),
+        "rule": (
+            f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
+            f"{len(ALTERNATIVES)} kinds of slowness (e-detector). ln M of their mean opened a ticket at "
+            f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}; it closes after {params.close_days} days "
+            f"below {params.close_ln_m:g}. No pages in the first {params.shadow_days} days of a log."
+        ),
+        "figures": {
+            "at_known_by": record(incident)["evidence"],
+            "now": {"ln_m": _finite(channel.ln_m), "sums": sums, "as_of": from_us(picture.as_of_us)},
+            "p95_days": dict(zip(CLOCKS, channel.p95, strict=False)),
+            "channel": channel_record(
+                incident.channel, channel, picture.as_of_us, params, severity.severity if severity else None
+            ),
+        },
+        "parcels": [row["parcel_id"] for row in watch if row["incident_id"] == id_][:PARCELS_SHOWN],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 6) if value > -1e300 else None

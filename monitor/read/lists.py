@@ -1,0 +1,165 @@
+"""The lists the monitor gives out: channels, incidents, watchlist, dead letters, and the figures for Prometheus.
+
+One picture of the folds' state, whoever holds it: a replay, a worker's tables, or a reader of their changelogs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.core.channel import Channel
+from monitor.core.contribution import DeadLetter, Position
+from monitor.core.fleet_fold import FleetHeader, complaints_in, in_flight
+from monitor.core.forecast import complaints_ahead
+from monitor.core.incidents import TRAILING_DAYS, Incident, record
+from monitor.core.params import Params
+from monitor.core.parcel import Parcel
+from monitor.core.vocabulary import DAY_US
+from monitor.read.figures import channel_record, merged, recent_cohorts, statistics
+from monitor.read.watchlist import watchlist
+from monitor.wire.dead_letter import dead_letter
+
+Record = dict[str, Any]
+Samples = list[tuple[dict[str, str], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The folds' state as of one moment. ``parcels`` may hold open parcels only."""
+
+    params: Params
+    parcels: Mapping[str, Parcel]
+    channels: Mapping[str, Channel]
+    incidents: Mapping[str, Incident]
+    fleet: FleetHeader
+    as_of_us: int
+
+    def open_incidents(self) -> dict[str, Incident]:
+        """Channel → its open incident."""
+        return {incident.channel: incident for incident in self.incidents.values() if not incident.closed_us}
+
+    def channel_records(self) -> list[Record]:
+        """``channels.jsonl``, sorted by channel."""
+        severities = {name: incident.severity for name, incident in self.open_incidents().items()}
+        return [
+            channel_record(name, self.channels[name], self.as_of_us, self.params, severities.get(name))
+            for name in sorted(self.channels)
+        ]
+
+    def incident_records(self) -> list[Record]:
+        """``incidents.jsonl``, in the order in which they became known."""
+        order = sorted(self.incidents.values(), key=lambda i: (i.known_us, i.incident_id))
+        return [record(incident) for incident in order]
+
+    def watch_records(self) -> list[Record]:
+        """``watchlist.jsonl``, the most urgent first."""
+        ids = {name: incident.incident_id for name, incident in self.open_incidents().items()}
+        return watchlist(self.parcels.items(), self.channels, ids, self.as_of_us, self.params)
+
+    def families(self) -> dict[str, Samples]:
+        """Samples for Prometheus by metric name without prefix; lanes with most recent parcels first."""
+        counts = self.fleet.counts
+        out: dict[str, Samples] = {
+            "events_total": [({"type": k}, n) for k, n in _named(counts, "events|")],
+            "dead_letters_total": [({"reason": k}, n) for k, n in _named(counts, "dead|")],
+            "duplicates_total": [({}, counts.get("duplicates", 0))],
+            "event_watermark_timestamp_seconds": [({}, (self.as_of_us - self.fleet.lag_us) / 1e6)],
+            "feed_last_event_timestamp_seconds": [
+                ({"carrier": carrier}, time / 1e6) for carrier, time in sorted(self.fleet.feeds.items())
+            ],
+        }
+        self._add_lanes(out)
+        self._add_incidents(out)
+        return out
+
+    def _add_lanes(self, out: dict[str, Samples]) -> None:
+        lanes: dict[tuple[str, str], list[Channel]] = {}
+        evidence: list[tuple[float, dict[str, str], float]] = []
+        for name in sorted(self.channels):
+            channel = self.channels[name]
+            country, product, carrier = name.split("|")
+            lanes.setdefault((country, carrier), []).append(channel)
+            labels = {"scope": "channel", "country": country, "product": product, "carrier": carrier}
+            if channel.ln_m > -1e300:
+                evidence.append((-channel.ln_m, labels, channel.ln_m))
+        out["evidence_ln"] = [(labels, ln_m) for _, labels, ln_m in sorted(evidence, key=lambda e: e[0])]
+        day = self.as_of_us // DAY_US
+        rows = []
+        for (country, carrier), channels in lanes.items():
+            cohorts = [recent_cohorts(channel, self.as_of_us, self.params) for channel in channels]
+            total = merged(counters for days in cohorts for counters in days.values())
+            rows.append(
+                (
+                    {"country": country, "carrier": carrier},
+                    statistics(total, {}, self.as_of_us),
+                    sum(in_flight(channel) for channel in channels),
+                    sum(complaints_in(channel, day, TRAILING_DAYS) for channel in channels),
+                )
+            )
+        rows.sort(key=lambda row: (-row[1]["registered"], row[0]["country"], row[0]["carrier"]))
+        for labels, figures, flying, complaints in rows:
+            _add(out, "parcels_in_flight", labels, flying)
+            _add(out, "sample_size", labels, figures["registered"])
+            for p, quantile in (("p50", "0.5"), ("p80", "0.8"), ("p95", "0.95")):
+                _add(out, "transit_days", {**labels, "quantile": quantile}, figures["transit_days"][p]["value"])
+            on_time, loss = figures["on_time_ratio"], figures["loss_ratio"]
+            if on_time["n"]:
+                _add(out, "late_ratio", labels, 1 - on_time["value"])
+                _add(out, "late_ratio_lower_bound", labels, 1 - on_time["high"])
+                _add(out, "late_ratio_upper_bound", labels, 1 - on_time["low"])
+            if loss["n"]:
+                _add(out, "loss_ratio", labels, loss["value"])
+                _add(out, "loss_ratio_lower_bound", labels, loss["low"])
+                _add(out, "loss_ratio_upper_bound", labels, loss["high"])
+            _add(out, "expected_complaints_14d", labels, complaints_ahead(complaints, TRAILING_DAYS).expected)
+
+    def _add_incidents(self, out: dict[str, Samples]) -> None:
+        numbers: dict[tuple[str, str], int] = {}
+        out["incident_info"] = []
+        for _, incident in sorted(self.open_incidents().items()):
+            numbers[incident.severity, incident.mode] = numbers.get((incident.severity, incident.mode), 0) + 1
+            country, product, carrier = incident.channel.split("|")
+            labels = {
+                "incident_id": incident.incident_id,
+                "severity": incident.severity,
+                "mode": incident.mode,
+                "scope": "channel",
+                "country": country,
+                "product": product,
+                "carrier": carrier,
+            }
+            out["incident_info"].append((labels, 1))
+        out["incidents_open"] = [
+            ({"severity": severity, "mode": mode, "scope": "channel"}, n)
+            for (severity, mode), n in sorted(numbers.items())
+        ]
+
+
+def dead_letter_record(letter: DeadLetter, recorded_us: int) -> Record:
+    """A dead letter of the folds or a replay as the contract writes it; ``recorded_us`` where it has none itself."""
+    return dead_letter(
+        position_record(letter.position), letter.raw, letter.reason, letter.detail, letter.recorded_us or recorded_us
+    )
+
+
+def position_record(position: Position) -> Record:
+    """``{"file", "line"}`` of (file, line); ``{"topic", "partition", "offset", "index"}`` of the same four."""
+    names = ("file", "line") if len(position) == 2 else ("topic", "partition", "offset", "index")
+    return dict(zip(names, position, strict=True))
+
+
+def count_of(fleet: FleetHeader, prefix: str) -> int:
+    """Sum of the fleet's counts whose name begins with ``prefix``."""
+    return sum(n for _, n in _named(fleet.counts, prefix))
+
+
+def _named(counts: Mapping[str, int], prefix: str) -> Iterable[tuple[str, int]]:
+    return [(name.removeprefix(prefix), n) for name, n in sorted(counts.items()) if name.startswith(prefix)]
+
+
+def _add(out: dict[str, Samples], name: str, labels: dict[str, str], value: float | None) -> None:
+    samples = out.setdefault(name, [])
+    if value is not None:
+        samples.append((labels, value))
