@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from monitor.cli.common import data_option, json_option
+from monitor.cli.lists import world_of
+from monitor.live.state import saved_state
 from monitor.live.version import state_version
 from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.embedded import EmbeddedLog
@@ -26,8 +28,11 @@ Finding = tuple[str, bool, str]  # what was looked at, whether it is well, a sen
 @click.command()
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
 @data_option
+@click.option(
+    "--replay", "replayed", is_flag=True, help="Also fold the whole log again and compare: is the state of `run` right?"
+)
 @json_option
-def check(config: Path | None, data: Path | None, as_json: bool) -> None:
+def check(config: Path | None, data: Path | None, replayed: bool, as_json: bool) -> None:
     """Look at the settings, the event log and its disk, and say what is wrong. Exit status 1 if anything is."""
     findings: list[Finding] = []
     try:
@@ -37,7 +42,7 @@ def check(config: Path | None, data: Path | None, as_json: bool) -> None:
         findings += [("settings", False, problem) for problem in error.problems]
     else:
         findings.append(("settings", True, "All settings are within their bounds."))
-        findings += _look_at_log(settings, data or settings.log.data)
+        findings += _look_at_log(settings, data or settings.log.data, replayed)
         findings.append(_look_at_port(settings))
     if as_json:
         click.echo(json.dumps([{"what": w, "ok": ok, "detail": text} for w, ok, text in findings], ensure_ascii=False))
@@ -48,12 +53,13 @@ def check(config: Path | None, data: Path | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _look_at_log(settings: Settings, directory: Path) -> list[Finding]:
+def _look_at_log(settings: Settings, directory: Path, replayed: bool) -> list[Finding]:
     if not (directory / FILE_NAME).is_file():
         return [("log", False, f"There is no event log in {directory}; `run` or `ingest` makes one.")]
     try:
         with EmbeddedLog.open(directory, create=False, read_only=True) as log:
-            return [*_state(log, settings), _dead_letters(log), _disk(directory)]
+            compared = [_compared(log, settings)] if replayed else []
+            return [*_state(log, settings), *compared, _dead_letters(log), _disk(directory)]
     except LogError as error:
         return [("log", False, str(error))]
 
@@ -76,6 +82,28 @@ def _state(log: EmbeddedLog, settings: Settings) -> list[Finding]:
     else:
         found.append(("state", True, f"{lag:,} records of the log are not folded yet."))
     return found
+
+
+def _compared(log: EmbeddedLog, settings: Settings) -> Finding:
+    """The state that `run` keeps against a replay of the same records, while others may go on appending."""
+    params = settings.params()
+    with log.snapshot():
+        if log.state_version != state_version(params):
+            return "replay", False, "`run` keeps no state made by this version and these settings; nothing to compare."
+        saved = saved_state(log, params)
+        if saved.behind:
+            text = f"{saved.behind:,} records are not folded yet; compare again when `run` has caught up."
+            return "replay", False, text
+        world = world_of(log, settings)
+    ours, theirs = saved.ended_at(world.as_of_us or 0).sha256(), world.sha256()
+    if ours == theirs:
+        return "replay", True, f"The state equals a replay of the whole log; state_sha256 {ours}."
+    return (
+        "replay",
+        False,
+        f"The state (state_sha256 {ours}) differs from a replay of the log ({theirs}). `run --rebuild` makes it anew; "
+        "please report it with a backup of the log.",
+    )
 
 
 def _dead_letters(log: EmbeddedLog) -> Finding:

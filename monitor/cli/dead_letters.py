@@ -10,11 +10,15 @@ from typing import Any
 import click
 
 from monitor.cli.common import data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.letters import UNKNOWN, Known, open_letters
+from monitor.cli.lists import world_of
 from monitor.connectors.again import read_again
 from monitor.core.events import Rejected
 from monitor.log.dead_letters import DeadLetterBox
+from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Admission, Gateway, now_us
-from monitor.wire.dead_letter import Letter, public
+from monitor.settings import Settings
+from monitor.wire.dead_letter import Letter, public, raw_of
 from monitor.wire.incoming import Incoming
 
 SHOWN_CHARACTERS = 100
@@ -30,8 +34,9 @@ def dead_letters() -> None:
 @json_option
 def list_(data: Path | None, as_json: bool) -> None:
     """The open dead letters, sorted by their text."""
-    with open_log(settings_or_fail(), data) as log:
-        letters = DeadLetterBox(log).letters()
+    settings = settings_or_fail()
+    with open_log(settings, data) as log:
+        letters = open_letters(log, settings)
     if as_json:
         click.echo(json.dumps([public(letter) for letter in letters], ensure_ascii=False))
         return
@@ -55,20 +60,19 @@ def replay(data: Path | None, reason: str | None, history: bool, mapping: str | 
     rows: list[Incoming] = []
     failed: list[tuple[Letter, Rejected]] = []
     with open_log(settings, data) as log:
-        box = DeadLetterBox(log)
         now = now_us()
-        for letter in box.letters():
-            if reason is not None and letter["reason"] != reason:
-                continue
+        letters = [letter for letter in open_letters(log, settings) if reason in (None, letter["reason"])]
+        waits = _Waits(log, settings)
+        for letter in letters:
             try:
-                again = list(_admissible(letter, mapping, admission, now))
+                again = list(_admissible(letter, mapping, admission, waits, now))
             except Rejected as rejected:
                 failed.append((letter, rejected))
             else:
                 good.append(letter)
                 rows += again
         outcome = Gateway(log, params, history=history).ingest(rows)
-        box.mark_replayed(good, now)
+        DeadLetterBox(log).mark_replayed(good, now)
     if as_json:
         report: dict[str, Any] = {
             "replayed": len(good),
@@ -89,16 +93,35 @@ def replay(data: Path | None, reason: str | None, history: bool, mapping: str | 
         raise click.exceptions.Exit(1)
 
 
-def _admissible(letter: Letter, mapping: str | None, admission: Admission, now: int) -> Iterator[Incoming]:
-    """The events in a letter. Raises :class:`Rejected` if one of them cannot enter the log."""
+def _admissible(
+    letter: Letter, mapping: str | None, admission: Admission, waits: _Waits, now: int
+) -> Iterator[Incoming]:
+    """The events in a letter. Raises :class:`Rejected` if one of them cannot enter the log, or would be in vain."""
     if letter["reason"].startswith("conflicting_"):
         raise Rejected(letter["reason"], letter["detail"])  # the first stands, whatever is fixed
+    if letter["reason"] == UNKNOWN and waits.known().would_wait(raw_of(letter)):
+        raise Rejected(UNKNOWN, f"{letter['detail']}, nor since")
     for row in read_again(letter, mapping):
         if row.fault is not None:
             raise row.fault
         if row.event is not None:
             admission.admit(row.event, now)
             yield row
+
+
+class _Waits:
+    """What is known by now; the log is folded when that is first asked."""
+
+    def __init__(self, log: EmbeddedLog, settings: Settings) -> None:
+        self._log = log
+        self._settings = settings
+        self._known: Known | None = None
+
+    def known(self) -> Known:
+        """See :class:`~monitor.cli.letters.Known`."""
+        if self._known is None:
+            self._known = Known(world_of(self._log, self._settings))
+        return self._known
 
 
 def place(letter: Letter) -> str:

@@ -16,7 +16,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 Level = Literal["debug", "info", "warning", "error"]
 
 # At "info" these tell every rebalance and every request; what they warn of is still shown.
-_TALKATIVE: Final = ("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3")
+# Faust's services log under the name of the module that subclasses them.
+_TALKATIVE: Final = (
+    *("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3"),
+    *("monitor.live.faust_app", "monitor.live.tables", "monitor.log.transport"),
+)
 _SECRET_WORDS: Final = ("token", "password", "secret", "authorization", "cookie")
 
 
@@ -45,6 +49,8 @@ def configure(level: Level = "info", *, as_json: bool = False) -> None:
         plain = structlog.dev.plain_traceback
         rendering += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        handler.terminator = "\n\x1b[K"  # a progress line may stand below
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]

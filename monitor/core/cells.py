@@ -48,6 +48,8 @@ EXIT: Final = 40
 CENSOR: Final = 48
 
 MASK: Final = (1 << 20) - 1
+#: In the place of hours: the outcome is known, but not when.
+UNKNOWN: Final = MASK
 
 
 def cell(kind: int, a: int = 0, b: int = 0) -> int:

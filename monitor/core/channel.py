@@ -72,19 +72,31 @@ def add(channel: Channel, changes: dict[int, int], open_day: int, window: int) -
     life, recent, booked = channel.life, channel.recent, channel.booked
     last = channel.risk.shape[1] - 1
     for key, n in changes.items():
-        kind, a, b = key >> 40, key >> 20 & c.MASK, key & c.MASK
+        kind, a = key >> 40, key >> 20 & c.MASK
         if kind < c.ENTER:
-            counter = kind << 40 | b
-            _bump(life, counter, n)
-            if a > window:
-                _bump(recent.setdefault(a, {}), counter, n)
+            counter = kind << 40 | key & c.MASK
+            life[counter] = life.get(counter, 0) + n
+            if not life[counter]:
+                del life[counter]
+            if a <= window:
+                continue
+            counters = recent.get(a)
+            if counters is None:
+                counters = recent[a] = {}
         elif kind < c.EXIT:
             if a <= open_day:
                 channel.risk[kind - c.ENTER, min(open_day - a, last)] += n
-            else:
-                _bump(booked.setdefault(a, {}), key, n)
+                continue
+            counter = key
+            counters = booked.setdefault(a, {})
         else:
-            _bump(booked.setdefault(max(b, open_day), {}), key, n)
+            counter = key
+            counters = booked.setdefault(max(key & c.MASK, open_day), {})
+        total = counters.get(counter, 0) + n
+        if total:
+            counters[counter] = total
+        else:
+            counters.pop(counter, None)
 
 
 def prune(channel: Channel, window: int) -> None:
@@ -96,14 +108,6 @@ def prune(channel: Channel, window: int) -> None:
 def is_warm(channel: Channel) -> bool:
     """Whether time alone can still change this channel's state."""
     return bool(channel.recent or channel.booked or channel.risk[:, :-1].any())
-
-
-def _bump(counters: dict[int, int], key: int, n: int) -> None:
-    total = counters.get(key, 0) + n
-    if total:
-        counters[key] = total
-    else:
-        counters.pop(key, None)
 
 
 def to_plain(value: Any) -> Any:

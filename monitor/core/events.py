@@ -22,6 +22,7 @@ from monitor.core.vocabulary import (
     MAX_NAME_LENGTH,
     MAX_TEXT_LENGTH,
     YEAR_2000_US,
+    YEAR_2089_US,
     ComplaintKind,
     Milestone,
     Reason,
@@ -176,9 +177,11 @@ class DecisionRecordedData(Struct, frozen=True, gc=False):
 
 
 class Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
-    """The CloudEvents 1.0 envelope; ``recordedtime``, ``sequence`` and ``history`` are extension attributes.
+    """The CloudEvents 1.0 envelope; the attributes below ``time`` are extensions.
 
     ``history`` marks events loaded as history (``ingest --history``): the bound on lateness does not apply.
+    ``timeunknown`` says that ``time`` is not when it happened (an export knew the outcome, not its day): an outcome
+    counts as such, and tells nothing of transit, promise or clocks.
     """
 
     specversion: Literal["1.0"]
@@ -188,6 +191,7 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     recordedtime: Time | None = None
     sequence: Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     history: bool = False
+    timeunknown: bool = False
 
 
 class ParcelRegistered(Envelope, frozen=True, kw_only=True, gc=False, tag="parcel.registered.v1"):
@@ -377,6 +381,8 @@ def check_times(time_us: int, recorded_us: int, lateness_us: int, history: bool 
     """
     if time_us < YEAR_2000_US:
         raise Rejected("time_before_2000", f"time {from_us(time_us)} is before 2000; is the unit or the format wrong?")
+    if time_us >= YEAR_2089_US:
+        raise Rejected("time_in_future", f"time {from_us(time_us)} is after 2088; is the unit or the format wrong?")
     if time_us - recorded_us > DAY_US:
         raise Rejected(
             "time_in_future",
@@ -408,9 +414,7 @@ def route(event: Event) -> str | None:
     parcel_id: str | None = getattr(data, "parcel_id", None)
     if parcel_id is not None:
         return parcel_id
-    if isinstance(data, ComplaintClosedData | RefundCompletedData):
-        return EVERYWHERE
-    if isinstance(data, ComplaintOpenedData | RefundRequestedData) and data.order_id is not None:
+    if isinstance(data, ComplaintOpenedData | ComplaintClosedData | RefundRequestedData | RefundCompletedData):
         return EVERYWHERE
     return data.target if isinstance(data, DecisionRecordedData) else event.subject
 

@@ -52,7 +52,7 @@ class FleetHeader(Struct):
 
     tick: int | None = None  # last closed
     open_day: int = 0  # next day to be judged
-    first_day: int = 0  # day of the first event
+    first_day: int | None = None  # day before whose end the first event was recorded
     lag_us: int = LAG_DEFAULT_US
     marks: dict[int, int] = {}  # partition → offset last applied
     complete: dict[int, int] = {}  # partition → last tick it adds nothing more to
@@ -85,12 +85,13 @@ class FleetFold:
         self.dead_letters: list[DeadLetter] = []
         self.changed: dict[str, Incident] = {}
         self._partitions = partitions
+        self._waiting_us = params.days_us("waiting_days")
         self._names: list[str] | None = None
         self._open = {i.channel: i.incident_id for _, i in sorted(incidents.items()) if not i.closed_us}
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
             self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
-        self._warm = any(is_warm(channels[name]) for name in channels)
+        self._warm = self._is_warm()
 
     # -- contributions -----------------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class FleetFold:
         if header.tick is None:
             first = min([last + 1, *self._held_ticks])
             header.tick = first - 1
-            header.open_day = header.first_day = header.tick * self.params.tick_us // DAY_US
+            header.open_day = (header.tick * self.params.tick_us - header.lag_us) // DAY_US
         while header.tick < last:
             tick = header.tick + 1
             if not self._warm and tick not in self._held_ticks and not self.unresolved:
@@ -160,6 +161,8 @@ class FleetFold:
         header = self.header
         at = tick * self.params.tick_us
         self._add_held(tick)
+        if header.first_day is None and header.last_us:
+            header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
         judged = False
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
@@ -171,7 +174,11 @@ class FleetFold:
         header.tick = tick
         header.lag_us = self._lag()
         if judged or not self._warm:
-            self._warm = any(is_warm(self.channels[name]) for name in self._sorted())
+            self._warm = self._is_warm()
+
+    def _is_warm(self) -> bool:
+        """Whether time alone can still change a channel or close an incident."""
+        return bool(self._open) or any(is_warm(channel) for channel in self.channels.values())
 
     def settle(self) -> None:
         """Add what is held for ticks not closed yet, judging nothing: the end of a replay between two grid points."""
@@ -253,7 +260,7 @@ class FleetFold:
         for uid in sorted(self.unresolved):
             entry = self.unresolved[uid]
             told = entry.announced
-            if told.recorded_us + self.params.days_us("waiting_days") > at_us:
+            if told.recorded_us + self._waiting_us > at_us:
                 continue
             del self.unresolved[uid]
             if not entry.done:
@@ -296,7 +303,8 @@ class FleetFold:
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
-        in_shadow = day - self.header.first_day < self.params.shadow_days
+        first_day = day if self.header.first_day is None else self.header.first_day
+        in_shadow = day - first_day < self.params.shadow_days
         for name in sorted({*verdicts, *self._open}):
             verdict = verdicts.get(name)
             known = self._open.get(name)

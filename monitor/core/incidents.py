@@ -127,7 +127,8 @@ def judge_incident(
         incident.complaints_expected = forecast.expected
         incident.complaints_low, incident.complaints_high = forecast.low, forecast.high
         incident.revision += 1
-    incident.calm_days = incident.calm_days + 1 if verdict is not None and verdict.ln_m < params.close_ln_m else 0
+    if verdict is not None:
+        incident.calm_days = incident.calm_days + 1 if verdict.ln_m < params.close_ln_m else 0
     incident.quiet_days = incident.quiet_days + 1 if verdict is None else 0
     if incident.calm_days >= params.close_days or incident.quiet_days >= QUIET_DAYS:
         incident.closed_us = at_us

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -239,34 +240,38 @@ def _mark_special(day: int, names: Sequence[str], carriers: Ints, blocks: Sequen
     For the clocks of the origin other carriers are compared anywhere, for the last mile in the same country. Without
     two other carriers of some volume there is nothing to compare with, and the clock is not judged on that day.
     """
-    special: list[tuple[_Block, int, int, int, str, int]] = []
+    special: list[tuple[_Block, int, int, int, str]] = []
     seen: dict[tuple[int, str], dict[int, list[float]]] = {}
+    known: dict[str, tuple[int, ...]] = {}
     for block in blocks:
-        exits = block.exits.sum(axis=-1)
+        exits = block.exits.sum(axis=-1).tolist()
+        expected = block.expected.tolist()
         for i, row in enumerate(block.rows):
             country = names[row].split("|", 1)[0]
-            for clock in range(KINDS):
-                if not is_special(country, clock, day):
-                    continue
+            clocks = known.get(country)
+            if clocks is None:
+                clocks = known[country] = tuple(k for k in range(KINDS) if is_special(country, k, day))
+            carrier = int(carriers[row])
+            for clock in clocks:
                 where = country if clock == LAST_MILE else ""
-                special.append((block, i, clock, int(carriers[row]), where, row))
-                sums = seen.setdefault((clock, where), {}).setdefault(int(carriers[row]), [0.0, 0.0])
-                sums[0] += float(exits[i, clock])
-                sums[1] += float(block.expected[i, clock])
-    for block, i, clock, carrier, where, _ in special:
-        others = [
-            sums[0] / sums[1]
-            for other, sums in sorted(seen[clock, where].items())
-            if other != carrier and sums[1] >= SPECIAL_LEAST
-        ]
+                special.append((block, i, clock, carrier, where))
+                sums = seen.setdefault((clock, where), {}).setdefault(carrier, [0.0, 0.0])
+                sums[0] += exits[i][clock]
+                sums[1] += expected[i][clock]
+    ratios: dict[tuple[int, str, int], float | None] = {}
+    for block, i, clock, carrier, where in special:
+        key = clock, where, carrier
+        if key not in ratios:
+            others = [o / e for other, (o, e) in seen[clock, where].items() if other != carrier and e >= SPECIAL_LEAST]
+            ratios[key] = min(max(median(others), 0.02), 1.5) if len(others) >= 2 else None
+        ratio = ratios[key]
         block.special[i, clock] = True
         block.margin[i, clock] = SPECIAL_MARGIN
-        if len(others) >= 2:
-            ratio = min(max(float(np.median(others)), 0.02), 1.5)
+        if ratio is None:
+            block.judged[i, clock] = False
+        else:
             block.factor[i, clock] *= ratio
             block.expected[i, clock] *= ratio
-        else:
-            block.judged[i, clock] = False
 
 
 def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:

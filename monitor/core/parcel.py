@@ -56,7 +56,7 @@ class Waiting(Struct, array_like=True, frozen=True, gc=False):
 class Complaint(Struct, array_like=True, gc=False):
     """An open or closed complaint about a parcel; the kind as in the contract."""
 
-    opened_us: int
+    opened_us: int  # 0: its closing came before its opening
     kind: str
     closed: bool = False
 
@@ -73,6 +73,7 @@ class Parcel(Struct, array_like=True):
     last_place: str = ""
     lost_claim_us: int = 0  # when a settled claim said the parcel is lost; 0 never
     presumed: bool = False
+    untimed: bool = False  # its outcome is known, but not when
     complaints: dict[int, Complaint] = {}  # hash of complaint id →
     refs: list[int] = []  # hashes of order, complaint and refund ids that lead to this parcel
     seen: dict[int, int] = {}  # hash of (source, id) → hash of body
@@ -143,6 +144,11 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
     if claim and (not lost or claim < lost):
         lost = claim
     presumed = 0
+    if p.untimed and (delivered or returned or lost):
+        kind = c.DELIVERED if delivered else c.RETURNED if returned else c.LOST
+        day = cohort & c.MASK
+        stop0, stop4 = c.CENSOR << 40 | a | day, c.CENSOR + END_TO_END << 40 | a | day
+        return (kind << 40 | a | c.UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0, stop0, 0, 0, 0, stop4)
     if delivered:
         state = c.DELIVERED << 40 | a | _hours(reg, delivered)
     elif returned:
@@ -203,7 +209,7 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
 
 def _hours(start_us: int, end_us: int) -> int:
     hours = (end_us - start_us) // HOUR_US
-    return 0 if hours < 0 else min(hours, c.MASK)
+    return 0 if hours < 0 else min(hours, c.UNKNOWN - 1)
 
 
 def _left(clock: int, key: int, end: int, stopped: int) -> int:

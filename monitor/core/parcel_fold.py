@@ -36,6 +36,7 @@ from monitor.core.contribution import (
 )
 from monitor.core.events import (
     EVENT_TYPES,
+    EVERYWHERE,
     ClaimSettled,
     ClockTicked,
     ComplaintClosed,
@@ -49,14 +50,16 @@ from monitor.core.events import (
     Rejected,
     channel_id,
     check_times,
+    route,
     to_us,
     type_of,
 )
-from monitor.core.identity import body_hash, hash64, identity, raw_hash
+from monitor.core.identity import body_hash, hash64, identity
 from monitor.core.ordering import EffectiveClock
 from monitor.core.params import Params
 from monitor.core.parcel import (
     FINGERPRINT,
+    FIRST,
     FULL,
     INDEX,
     NO_CELLS,
@@ -70,25 +73,35 @@ from monitor.core.parcel import (
     next_due,
     outcome,
 )
-from monitor.core.vocabulary import DAY_US, HOUR_US, YEAR_2000_US
+from monitor.core.vocabulary import DAY_US, HOUR_US, YEAR_2000_US, YEAR_2089_US
 
 _decode_again = msgspec.json.Decoder(Event).decode
 
 _EVENTS: Final = {cls: "events|" + name for name, cls in EVENT_TYPES.items()}
 
+#: Milestones that are an outcome, by their place.
+OUTCOMES: Final = frozenset(INDEX[name] for name in ("delivered", "returned", "lost"))
+#: Longer reporting lags count as this many hours.
+LAG_CAP_HOURS: Final = 168
 #: Outcomes of a settled claim that say the parcel is lost.
 CLAIM_SAYS_LOST = frozenset({"lost", "paid", "won", "granted", "accepted", "approved", "refunded", "settled"})
 
 
+class Wait(Struct, array_like=True, frozen=True, gc=False):
+    """An event that names no parcel (``uid``) waits for an order, complaint or refund (hash ``ref``) to be known."""
+
+    ref: int
+    until_us: int
+    uid: str
+
+
 class Thing(Struct, array_like=True):
-    """The subject of events about no parcel: ids seen, and what it waits for (``ref`` until ``wait_until_us``)."""
+    """The subject of events about no parcel: ids seen, what its events wait for, what is known through them."""
 
     seen: dict[int, int]
     keep_until_us: int
-    ref: int = 0
-    wait_until_us: int = 0
-    uid: str = ""
-    gives: int = 0  # hash of the complaint or refund id that is known through it
+    waits: list[Wait] = []
+    gives: list[int] = []  # hashes of complaint and refund ids
 
 
 class Header(Struct, array_like=True):
@@ -127,12 +140,13 @@ class ParcelFold:
         self._waiting_us = params.days_us("waiting_days")
         self._first_scan_us = params.first_scan_days * DAY_US
         self._silence_us = params.age_cap_days * DAY_US
-        self._thing_us = params.dispute_window_days * DAY_US + params.days_us("dedup_days")
+        kept_us = params.dispute_window_days * DAY_US + params.days_us("dedup_days")
+        self._thing_us = max(kept_us, self._waiting_us)
         self._segment = Segment(tick=0)
         self._closed: list[Segment] = []
-        self._due: list[tuple[int, str]] = []
+        self._due: list[tuple[int, bool, str]] = []  # when, whether it is a thing, key
         self._refs: dict[int, list[str]] = {}
-        self._waiting_refs: dict[int, list[str]] = {}
+        self._waiting_refs: dict[int, list[str]] = {}  # hash → uids of the events that wait for it
         self._given: dict[int, int] = {}
         self._rebuild()
 
@@ -146,12 +160,11 @@ class ParcelFold:
                     self._refs.setdefault(ref, []).append(pid)
         for key in sorted(self.things):
             thing = self.things[key]
-            heapq.heappush(self._due, (thing.keep_until_us, "\0" + key))
-            if thing.gives:
-                self._given[thing.gives] = self._given.get(thing.gives, 0) + 1
-            if thing.wait_until_us:
-                self._waiting_refs.setdefault(thing.ref, []).append(key)
-                heapq.heappush(self._due, (thing.wait_until_us, "\0" + key))
+            heapq.heappush(self._due, (thing.keep_until_us, True, key))
+            for ref in thing.gives:
+                self._given[ref] = self._given.get(ref, 0) + 1
+            for wait in thing.waits:
+                self._wait(key, wait)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -187,12 +200,12 @@ class ParcelFold:
         bound = last * self._tick_us
         done = last if self.header.tick is None else self.header.tick
         while due and due[0][0] <= bound:
-            when, key = heapq.heappop(due)
+            when, is_thing, key = heapq.heappop(due)
             tick = max(-(-when // self._tick_us), done + 1)
             if self._segment.tick != tick:
                 self._open_segment(tick)
-            if key.startswith("\0"):
-                self._thing_due(key[1:], tick * self._tick_us)
+            if is_thing:
+                self._thing_due(key, tick * self._tick_us)
             else:
                 self._parcel_due(key, tick * self._tick_us)
         self.header.tick = last
@@ -215,18 +228,24 @@ class ParcelFold:
     def apply(self, event: Event, stated_us: int, raw: bytes, position: Position) -> None:
         """Fold one event. ``stated_us``: its recorded time as stated or defaulted; ``raw``: the bytes to keep of it."""
         kind = event.__class__
+        said_us = stated_us
+        if not YEAR_2000_US <= said_us < YEAR_2089_US:
+            stated_us = YEAR_2000_US  # not believed: it must not move the clock
         if kind is ClockTicked:
-            self.tick(to_us(event.data.at))  # type: ignore[union-attr]
+            self.tick(min(to_us(event.data.at), stated_us))  # type: ignore[union-attr]
             return
         recorded = self.stamp(stated_us)
         time = to_us(event.time)
         parcel_id: str | None = getattr(event.data, "parcel_id", None)
-        if not YEAR_2000_US <= time <= recorded + DAY_US or recorded - time > self._lateness_us:
+        if not YEAR_2000_US <= time <= recorded + DAY_US or recorded - time > self._lateness_us or said_us != stated_us:
             try:
-                check_times(time, recorded, self._lateness_us, event.history)
+                check_times(time, recorded if said_us == stated_us else said_us, self._lateness_us, event.history)
             except Rejected as error:
-                if parcel_id is not None or self._home(event.subject):
-                    self._refuse(error, raw, position, recorded)
+                if self._is_home(event):
+                    if self._is_repeat(event, parcel_id):
+                        self._count("duplicates")
+                    else:
+                        self._refuse(error, event, raw, position, recorded)
                 return
         if parcel_id is None:
             self._apply_thing(event, time, recorded, raw, position)
@@ -266,12 +285,23 @@ class ParcelFold:
             if len(parcel.waiting) == 1:
                 self._schedule(parcel_id, parcel)
 
+    def _is_repeat(self, event: Event, parcel_id: str | None) -> bool:
+        """Whether an event that comes too late is one that came in time before: a file that is ingested again."""
+        known: Parcel | Thing | None
+        if parcel_id is None:
+            known = self.things.get(_thing_of(event))
+        else:
+            known = self.parcels.get(parcel_id)
+            if known is not None and known.kept == FINGERPRINT:
+                return True
+        return known is not None and known.seen.get(identity(event)) == body_hash(event)
+
     def _repeat(self, event: Event, same: bool, raw: bytes, position: Position, recorded: int) -> None:
         if same:
             self._count("duplicates")
             return
         detail = f"id {event.id[:80]!r} of source {event.source[:80]!r} came before with another body; the first stands"
-        self._refuse(Rejected("conflicting_duplicate", detail), raw, position, recorded)
+        self._refuse(Rejected("conflicting_duplicate", detail), event, raw, position, recorded)
 
     def _conflicts(self, parcel: Parcel, event: Event, raw: bytes, position: Position, recorded: int) -> bool:
         """Whether a second registration names another channel; if so it is set aside."""
@@ -282,7 +312,7 @@ class ParcelFold:
         if channel == parcel.channel:
             return False
         detail = f"the parcel is registered on {parcel.channel}; this names {channel}; the first stands"
-        self._refuse(Rejected("conflicting_registration", detail), raw, position, recorded)
+        self._refuse(Rejected("conflicting_registration", detail), event, raw, position, recorded)
         return True
 
     def _register(self, parcel_id: str, parcel: Parcel, event: ParcelRegistered, time: int) -> None:
@@ -298,7 +328,8 @@ class ParcelFold:
         cells = self._segment.cells.setdefault(parcel.channel, {})
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
-        self._differ(parcel_id, parcel, NO_CELLS)
+        self._differ(parcel, NO_CELLS)
+        self._schedule(parcel_id, parcel)
         if data.order_id is not None:
             self._refer(parcel_id, parcel, hash64("order|" + data.order_id))
         waiting, parcel.waiting = parcel.waiting, []
@@ -309,11 +340,16 @@ class ParcelFold:
 
     def _change_stone(self, parcel_id: str, parcel: Parcel, event: Event, time: int, recorded: int) -> None:
         """Event ids are forgotten by now: what changes nothing is a repeat."""
-        before = cells_of(parcel, self._first_scan_us), parcel.last_us, len(parcel.refs)
+        before = self._trace(parcel)
         self._change(parcel_id, parcel, event, time, recorded)
-        if before == (cells_of(parcel, self._first_scan_us), parcel.last_us, len(parcel.refs)):
+        if before == self._trace(parcel):
             self._count(_EVENTS[event.__class__], -1)
             self._count("duplicates")
+
+    def _trace(self, parcel: Parcel) -> tuple[object, ...]:
+        """What an event can change of a stone."""
+        closed = [key for key, complaint in parcel.complaints.items() if complaint.closed]
+        return cells_of(parcel, self._first_scan_us), parcel.last_us, len(parcel.refs), closed
 
     def _change(self, parcel_id: str, parcel: Parcel, event: Event, time: int, recorded: int) -> None:
         """Apply an event to a registered parcel."""
@@ -321,16 +357,16 @@ class ParcelFold:
             self._scan(parcel_id, parcel, event, time, recorded)
         elif isinstance(event, ComplaintOpened):
             key = hash64("complaint|" + event.data.complaint_id)
-            if key not in parcel.complaints:
-                parcel.complaints[key] = Complaint(time, event.data.kind)
+            known = parcel.complaints.get(key)
+            if known is None or not known.opened_us:
+                parcel.complaints[key] = Complaint(time, event.data.kind, closed=known is not None)
                 cohort = parcel.registered_us // DAY_US
                 self._add(parcel.channel, c.cell(c.COMPLAINT, cohort), 1)
                 self._add(parcel.channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
                 self._refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
-            known = parcel.complaints.get(hash64("complaint|" + event.data.complaint_id))
-            if known is not None:
-                known.closed = True
+            key = hash64("complaint|" + event.data.complaint_id)
+            parcel.complaints.setdefault(key, Complaint(0, "")).closed = True
         elif isinstance(event, RefundRequested):
             self._refer(parcel_id, parcel, hash64("refund|" + event.data.refund_id))
         elif isinstance(event, ClaimSettled):
@@ -340,14 +376,19 @@ class ParcelFold:
             if said in CLAIM_SAYS_LOST or paid:
                 before = cells_of(parcel, self._first_scan_us)
                 parcel.lost_claim_us = min(parcel.lost_claim_us or time, time)
-                self._differ(parcel_id, parcel, before)
+                self._differ(parcel, before)
+                self._schedule(parcel_id, parcel)
 
     def _scan(self, parcel_id: str, parcel: Parcel, event: ParcelScanned, time: int, recorded: int) -> None:
         data = event.data
         milestone = INDEX[data.milestone]
-        if not event.history and parcel.kept == FULL:
-            lag = min(max(recorded - time, 0) // HOUR_US, 168)
-            lags = self._segment.lags
+        if event.timeunknown:
+            self._scan_untimed(parcel_id, parcel, milestone, time)
+            return
+        # Equal times are a default, not a report without delay; history loaded later says nothing of the feed.
+        lag = (recorded - time) // HOUR_US
+        if recorded > time and parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
+            lags, lag = self._segment.lags, min(lag, LAG_CAP_HOURS)
             lags[lag] = lags.get(lag, 0) + 1
         feeds, carrier = self._segment.feeds, _carrier_of(parcel.channel)
         if time > feeds.get(carrier, 0):
@@ -367,11 +408,24 @@ class ParcelFold:
             times[place] = time
         if wakes:
             parcel.presumed = False
+        if wakes or milestone in OUTCOMES:  # an earlier outcome is due earlier, even where no cell tells
             self._schedule(parcel_id, parcel)
-        self._differ(parcel_id, parcel, before)
+        self._differ(parcel, before)
 
-    def _differ(self, parcel_id: str, parcel: Parcel, before: tuple[int, ...]) -> None:
-        """Contribute cells(now) − ``before``; an outcome makes the parcel due for shrinking."""
+    def _scan_untimed(self, parcel_id: str, parcel: Parcel, milestone: int, time: int) -> None:
+        """An outcome whose time nobody knows: it counts, and ends the parcel's clocks as if they never ran."""
+        if milestone not in OUTCOMES:
+            return
+        before = cells_of(parcel, self._first_scan_us)
+        parcel.untimed = True
+        for place in PLACES[milestone]:
+            if place != FIRST and (not parcel.times[place] or time < parcel.times[place]):
+                parcel.times[place] = time
+        self._schedule(parcel_id, parcel)
+        self._differ(parcel, before)
+
+    def _differ(self, parcel: Parcel, before: tuple[int, ...]) -> None:
+        """Contribute cells(now) − ``before``."""
         after = cells_of(parcel, self._first_scan_us)
         if after == before:
             return
@@ -382,26 +436,24 @@ class ParcelFold:
                     cells[new] = cells.get(new, 0) + 1
                 if old:
                     cells[old] = cells.get(old, 0) - 1
-        if after[0] != before[0]:
-            self._schedule(parcel_id, parcel)
 
     # -- events that name no parcel ----------------------------------------------------------------------------
 
     def _apply_thing(self, event: Event, time: int, recorded: int, raw: bytes, position: Position) -> None:
-        home = self._home(event.subject)
+        home = self._is_home(event)
         key, body = identity(event), body_hash(event)
-        if isinstance(event, DecisionRecorded) and event.data.target in self.parcels:
-            self._decide(event, recorded)
-        thing = self.things.get(event.subject)
+        name = _thing_of(event)
+        thing = self.things.get(name)
         if thing is not None and key in thing.seen:
             if home:
                 self._repeat(event, thing.seen[key] == body, raw, position, recorded)
             return
         if thing is None:
-            thing = Thing(seen={}, keep_until_us=recorded + self._thing_us)
-            heapq.heappush(self._due, (thing.keep_until_us, "\0" + event.subject))
+            thing = Thing(seen={}, keep_until_us=0)
         thing.seen[key] = body
-        self.things[event.subject] = thing
+        thing.keep_until_us = recorded + self._thing_us
+        heapq.heappush(self._due, (thing.keep_until_us, True, name))
+        self.things[name] = thing
         if home:
             self._count(_EVENTS[type(event)])
             self._segment.first_us = min(self._segment.first_us, time)
@@ -419,7 +471,9 @@ class ParcelFold:
             ref = hash64("complaint|" + event.data.complaint_id)
         elif isinstance(event, RefundCompleted):
             ref = hash64("refund|" + event.data.refund_id)
-        elif isinstance(event, DecisionRecorded) and home and event.data.target not in self.parcels:
+        elif isinstance(event, DecisionRecorded) and event.data.target in self.parcels:
+            self._decide(event, recorded)
+        elif isinstance(event, DecisionRecorded):
             said = event.data
             self._segment.decisions.append(
                 Decision(
@@ -437,12 +491,11 @@ class ParcelFold:
                 self._segment.announced.append(
                     Announced(uid, type_of(event), time, recorded, self._keep(raw, recorded), position)
                 )
-            thing.ref, thing.uid = ref, uid
-            thing.wait_until_us = recorded + self._waiting_us
-            self._waiting_refs.setdefault(ref, []).append(event.subject)
-            heapq.heappush(self._due, (thing.wait_until_us, "\0" + event.subject))
+            wait = Wait(ref, recorded + self._waiting_us, uid)
+            thing.waits.append(wait)
+            self._wait(name, wait)
             for parcel_id in self._refs.get(ref, ()):
-                self._match(thing, parcel_id)
+                self._match(ref, uid, parcel_id)
             if ref in self._given:
                 self._segment.matched.append(Matched(uid, 0, "", ""))
         if isinstance(event, ComplaintOpened):
@@ -450,26 +503,30 @@ class ParcelFold:
         elif isinstance(event, RefundRequested):
             self._give(thing, hash64("refund|" + event.data.refund_id))
 
+    def _wait(self, name: str, wait: Wait) -> None:
+        self._waiting_refs.setdefault(wait.ref, []).append(wait.uid)
+        heapq.heappush(self._due, (wait.until_us, True, name))
+
     def _give(self, thing: Thing, ref: int) -> None:
         """A complaint or refund without a parcel is known from now on; those that wait for it have found it."""
-        if not thing.gives:
-            thing.gives = ref
+        if ref not in thing.gives:
+            thing.gives.append(ref)
             self._given[ref] = self._given.get(ref, 0) + 1
-        for key in self._waiting_refs.get(ref, ()):
-            self._segment.matched.append(Matched(self.things[key].uid, 0, "", ""))
+        for uid in self._waiting_refs.get(ref, ()):
+            self._segment.matched.append(Matched(uid, 0, "", ""))
 
     def _refer(self, parcel_id: str, parcel: Parcel, ref: int) -> None:
         """``ref`` (an order, complaint or refund) leads to this parcel; whoever waits for it has found it."""
         if ref not in parcel.refs:
             parcel.refs.append(ref)
             self._refs.setdefault(ref, []).append(parcel_id)
-        for key in self._waiting_refs.get(ref, ()):
-            self._match(self.things[key], parcel_id)
+        for uid in self._waiting_refs.get(ref, ()):
+            self._match(ref, uid, parcel_id)
 
-    def _match(self, thing: Thing, parcel_id: str) -> None:
+    def _match(self, ref: int, uid: str, parcel_id: str) -> None:
         parcel = self.parcels[parcel_id]
-        self._segment.matched.append(Matched(thing.uid, parcel.registered_us, parcel_id, parcel.channel))
-        complaint = parcel.complaints.get(thing.ref)
+        self._segment.matched.append(Matched(uid, parcel.registered_us, parcel_id, parcel.channel))
+        complaint = parcel.complaints.get(ref)
         if complaint is not None:
             complaint.closed = True
             self.parcels[parcel_id] = parcel
@@ -485,7 +542,7 @@ class ParcelFold:
     def _schedule(self, parcel_id: str, parcel: Parcel) -> None:
         due = next_due(parcel, self.params)
         if due is not None:
-            heapq.heappush(self._due, (due, parcel_id))
+            heapq.heappush(self._due, (due, False, parcel_id))
 
     def _parcel_due(self, parcel_id: str, at_us: int) -> None:
         parcel = self.parcels.get(parcel_id)
@@ -493,7 +550,7 @@ class ParcelFold:
         if parcel is None or due is None:
             return
         if due > at_us:
-            heapq.heappush(self._due, (due, parcel_id))
+            heapq.heappush(self._due, (due, False, parcel_id))
             return
         if not parcel.channel:
             self._expire(parcel_id, parcel, at_us)
@@ -502,7 +559,7 @@ class ParcelFold:
         if outcome(parcel) is None:
             before = cells_of(parcel, self._first_scan_us)
             parcel.presumed = True
-            self._differ(parcel_id, parcel, before)
+            self._differ(parcel, before)
             return
         if parcel.kept == FULL:
             parcel.kept = STONE
@@ -527,7 +584,7 @@ class ParcelFold:
             self._count(_EVENTS[type(event)], -1)
             days = self.params.waiting_days
             detail = f"no registration of parcel {parcel_id[:80]!r} came within {days:g} days"
-            self._refuse(Rejected("unknown_parcel", detail), item.raw, item.position, item.recorded_us)
+            self._refuse(Rejected("unknown_parcel", detail), event, item.raw, item.position, item.recorded_us)
         parcel.waiting = kept
         if kept:
             self.parcels[parcel_id] = parcel
@@ -539,34 +596,38 @@ class ParcelFold:
         thing = self.things.get(key)
         if thing is None:
             return
-        if thing.wait_until_us and thing.wait_until_us <= at_us:
-            waiting = self._waiting_refs[thing.ref]
-            waiting.remove(key)
-            if not waiting:
-                del self._waiting_refs[thing.ref]
-            thing.ref = thing.wait_until_us = 0
-            thing.uid = ""
+        over = [wait for wait in thing.waits if wait.until_us <= at_us]
+        if over:
+            thing.waits = [wait for wait in thing.waits if wait.until_us > at_us]
+            for wait in over:
+                waiting = self._waiting_refs[wait.ref]
+                waiting.remove(wait.uid)
+                if not waiting:
+                    del self._waiting_refs[wait.ref]
             self.things[key] = thing
         if thing.keep_until_us <= at_us:
-            if thing.gives:
-                self._given[thing.gives] -= 1
-                if not self._given[thing.gives]:
-                    del self._given[thing.gives]
+            for ref in thing.gives:
+                self._given[ref] -= 1
+                if not self._given[ref]:
+                    del self._given[ref]
             del self.things[key]
 
     # -- small things ------------------------------------------------------------------------------------------
 
-    def _refuse(self, error: Rejected, raw: bytes, position: Position, recorded: int) -> None:
-        """Set a record aside, once: a repeat of a dead letter is a duplicate."""
-        raw = self._keep(raw, recorded)
-        key = f"dead|{error.reason}|{raw_hash(raw):016x}"
+    def _refuse(self, error: Rejected, event: Event, raw: bytes, position: Position, recorded: int) -> None:
+        """Set an event aside, once: a repeat of a dead letter is a duplicate, whenever it was recorded."""
+        key = f"dead|{error.reason}|{identity(event):016x}{body_hash(event):016x}"
         if key in self.things:
             self._count("duplicates")
             return
         self.things[key] = Thing(seen={}, keep_until_us=recorded + self._thing_us)
-        heapq.heappush(self._due, (recorded + self._thing_us, "\0" + key))
+        heapq.heappush(self._due, (recorded + self._thing_us, True, key))
         self._count("dead|" + error.reason)
-        self.dead_letters.append(DeadLetter(raw, error.reason, error.detail, position, recorded))
+        self.dead_letters.append(DeadLetter(self._keep(raw, recorded), error.reason, error.detail, position, recorded))
+
+    def _is_home(self, event: Event) -> bool:
+        """Whether this partition counts the event: the only one that sees it, or the one of its subject."""
+        return route(event) is not EVERYWHERE or self._home(event.subject)
 
     def _count(self, name: str, n: int = 1) -> None:
         counts = self._segment.counts
@@ -575,6 +636,11 @@ class ParcelFold:
     def _add(self, channel: str, key: int, n: int) -> None:
         cells = self._segment.cells.setdefault(channel, {})
         cells[key] = cells.get(key, 0) + n
+
+
+def _thing_of(event: Event) -> str:
+    """The key of the subject. Decisions are kept apart: they go to one partition, and their target may be anything."""
+    return "decision|" + event.data.target if isinstance(event, DecisionRecorded) else event.subject
 
 
 @lru_cache(maxsize=4096)

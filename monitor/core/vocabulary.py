@@ -104,6 +104,8 @@ HOUR_US: Final = 3_600 * SECOND_US
 DAY_US: Final = 24 * HOUR_US
 #: 2000-01-01T00:00:00Z in microseconds since 1970.
 YEAR_2000_US: Final = 946_684_800 * SECOND_US
+#: 2089-01-01T00:00:00Z: from then on hours since 1970 no longer fit a cell.
+YEAR_2089_US: Final = 3_755_376_000 * SECOND_US
 
 MAX_ID_LENGTH: Final = 512
 MAX_NAME_LENGTH: Final = 200

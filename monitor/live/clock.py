@@ -10,11 +10,10 @@ import structlog
 
 from monitor.core.params import Params
 from monitor.core.parcel_fold import ParcelFold
-from monitor.log.appending import tick_event
+from monitor.log.appending import Appender
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Gateway, now_us
-from monitor.log.records import LogBusyError, LogFullError, NewRecord
-from monitor.log.topics import EVENTS
+from monitor.log.records import LogBusyError, LogFullError
 from monitor.wire.incoming import Flow
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -44,10 +43,10 @@ class Ticker:
             await asyncio.sleep(_LOOK_S)
 
     def _append(self, tick: int) -> None:
-        at_us = tick * self._tick_us
-        value = tick_event(at_us)
         try:
-            self._log.append(NewRecord(EVENTS, p, value, timestamp_us=at_us) for p in range(self._log.partitions))
+            appender = Appender(self._log)
+            appender.tick(tick * self._tick_us)
+            appender.flush()
         except (LogFullError, LogBusyError) as error:
             _LOG.error("tick_not_appended", reason=str(error))
             return

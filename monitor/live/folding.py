@@ -7,6 +7,7 @@ of plain dicts. A record is folded whole and without an ``await``.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,6 @@ import structlog
 from monitor.core import channel as channel_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
-from monitor.core.digest import state_sha256
 from monitor.core.events import Rejected, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident, record
@@ -51,6 +51,11 @@ FLEET_TABLES: Final[dict[str, type]] = {
 def decoder(kind: type) -> Any:
     """How the values of a table are read."""
     return channel_state.decode if kind is Channel else msgspec.msgpack.Decoder(kind).decode
+
+
+def home_of(partition: int, partitions: int) -> Callable[[str], bool]:
+    """Whether a subject is at home in ``partition``: there its events count that all partitions see."""
+    return lambda subject: partition_of(subject, partitions) == partition
 
 
 def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
@@ -91,9 +96,7 @@ class ParcelHandler:
         parcels, things, positions = (table.partition(partition) for table in self._tables.values())
         header = positions.get(HEADER) or Header()
 
-        def home(subject: str) -> bool:
-            return partition_of(subject, self._partitions) == partition
-
+        home = home_of(partition, self._partitions)
         self.folds[partition] = ParcelFold(self._params, parcels, things, header, home, with_recorded)
 
     def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
@@ -159,19 +162,3 @@ class FleetHandler:
         fold.changed.clear()
         self._letters.send(fold.dead_letters)
         self._tables["fleet"].partition(partition)[HEADER] = fold.header
-
-
-def live_sha256(parcels: ParcelHandler, fleet: FleetHandler) -> str:
-    """Hash of the live state, comparable with a replay's at a closed tick."""
-    fold = fleet.fold
-    if fold is None:
-        raise RuntimeError("the tables are not restored yet")
-    return state_sha256(
-        [part.parcels for part in parcels.folds.values()],
-        [part.things for part in parcels.folds.values()],
-        fold.channels,
-        fold.incidents,
-        fold.held,
-        fold.unresolved,
-        fold.header,
-    )

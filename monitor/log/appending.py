@@ -4,15 +4,17 @@ Rules this module keeps:
 
 1. Events enter each partition in the order in which they are added. An event for every partition enters all of them
    in one transaction; so does a tick.
-2. A record holds the events of one partition: one as an object, several as a JSON array. A tick is a record alone.
-3. The timestamp of a record is the effective recorded time of its last event, so the last record of a partition
+2. An event for every partition has one effective recorded time in all of them: it is written with the least that none
+   of them has passed. So what follows from it belongs to one tick everywhere.
+3. A record holds the events of one partition: one as an object, several as a JSON array. A tick is a record alone.
+4. The timestamp of a record is the effective recorded time of its last event, so the last record of a partition
    says how far the partition has come.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from monitor.core.events import ClockTicked, ClockTickedData, Rejected, from_us, to_us
 from monitor.core.ordering import EffectiveClock
@@ -21,14 +23,14 @@ from monitor.log.partition import key_hash, partition_of
 from monitor.log.records import NewRecord
 from monitor.log.sorting import Admitted
 from monitor.log.topics import EVENTS
-from monitor.wire.decode import decode_pack, encode
+from monitor.wire.decode import decode_pack, encode, with_recorded
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TICK_SOURCE: Final = "channel-monitor"
 PACK_EVENTS: Final = 200
 PACK_BYTES: Final = 512 * 1024
 TRANSACTION_BYTES: Final = 8 << 20
-TRANSACTION_RECORDS: Final = 5_000
+RECORD_BYTES: Final = 1_600  # what a record costs beside its value, about: 5,000 records fill a transaction
 
 
 def tick_event(at_us: int) -> bytes:
@@ -44,6 +46,13 @@ def tick_event(at_us: int) -> bytes:
             data=ClockTickedData(at=time),
         )
     )
+
+
+class _Tick(NamedTuple):
+    """A tick between events."""
+
+    at_us: int
+    raw: bytes
 
 
 class _Pack:
@@ -63,9 +72,10 @@ class Appender:
 
     def __init__(self, log: EmbeddedLog) -> None:
         self._log = log
-        self._clocks = [_clock_of(log, partition) for partition in range(log.partitions)]
-        self._packs = [_Pack() for _ in self._clocks]
-        self._ready: list[NewRecord] = []
+        self._ends = [-1] * log.partitions
+        self._clocks: list[EffectiveClock] = []
+        self._look()
+        self._waiting: list[Admitted | _Tick] = []
         self._bytes = 0
         self.events = 0
         self.ticks = 0
@@ -78,45 +88,92 @@ class Appender:
 
     def add(self, event: Admitted) -> None:
         """Add one event behind those added before."""
-        if event.key:
-            self._put(partition_of(event.key, len(self._packs)), event, key_hash(event.key))
-        else:
-            for partition in range(len(self._packs)):
-                self._put(partition, event, None)
+        self._waiting.append(event)
         self.events += 1
-        if self._bytes >= TRANSACTION_BYTES or len(self._ready) >= TRANSACTION_RECORDS:
-            self.flush()
+        self._grown_by(len(event.raw))
 
     def tick(self, at_us: int, raw: bytes | None = None) -> None:
         """Add a tick to every partition. ``raw``: the event if it is at hand."""
-        raw = raw or tick_event(at_us)
-        for partition, clock in enumerate(self._clocks):
-            self._close(partition)
-            timestamp_us = at_us if clock.tick(at_us) else clock.floor_us
-            self._ready.append(NewRecord(EVENTS, partition, raw, timestamp_us=timestamp_us))
-        self._bytes += len(raw) * len(self._clocks)
+        self._waiting.append(_Tick(at_us, raw or tick_event(at_us)))
         self.ticks += 1
-        if len(self._ready) >= TRANSACTION_RECORDS:
-            self.flush()
+        self._grown_by(RECORD_BYTES * len(self._clocks))
 
     def flush(self, more: list[NewRecord] | None = None) -> None:
         """Write all that was added, and ``more`` records, in one durable transaction."""
+        if not (self._waiting or more):
+            return
+        self._log.append_made(lambda: self._records() + (more or []))
+        self._waiting, self._bytes = [], 0
+
+    def _grown_by(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes >= TRANSACTION_BYTES:
+            self.flush()
+
+    # Inside the transaction
+
+    def _look(self) -> None:
+        """Learn how far the partitions have come that others have written to."""
+        ends = [self._log.end_offset(EVENTS, partition) for partition in range(self._log.partitions)]
+        self._clocks = [
+            self._clocks[p] if end == self._ends[p] else _clock_of(self._log, p, end) for p, end in enumerate(ends)
+        ]
+        self._ends = ends
+
+    def _records(self) -> list[NewRecord]:
+        self._look()
+        # Should the transaction fail, the clocks stand where the log does not: the next look must read it again.
+        self._ends = [-1] * len(self._ends)
+        packing = _Packing(self._clocks)
+        for item in self._waiting:
+            if isinstance(item, _Tick):
+                packing.tick(item)
+            else:
+                packing.add(item)
+        return packing.finish()
+
+
+class _Packing:
+    """Makes records of events and ticks; the clocks come along."""
+
+    def __init__(self, clocks: list[EffectiveClock]) -> None:
+        self._clocks = clocks
+        self._packs = [_Pack() for _ in clocks]
+        self._ready: list[NewRecord] = []
+
+    def finish(self) -> list[NewRecord]:
+        """The records, in their order."""
         for partition in range(len(self._packs)):
             self._close(partition)
-        self._log.append(self._ready + (more or []))
-        self._ready, self._bytes = [], 0
+        return self._ready
 
-    def _put(self, partition: int, event: Admitted, hashed: int | None) -> None:
+    def add(self, event: Admitted) -> None:
+        """Put an event behind what its partition has."""
+        if event.key:
+            self._put(partition_of(event.key, len(self._packs)), event.raw, event.recorded_us, key_hash(event.key))
+            return
+        recorded_us = max(event.recorded_us, *(clock.floor_us for clock in self._clocks))
+        raw = with_recorded(event.raw, recorded_us)
+        for partition in range(len(self._packs)):
+            self._put(partition, raw, recorded_us, None)
+
+    def tick(self, tick: _Tick) -> None:
+        """Put a tick behind what every partition has."""
+        for partition, clock in enumerate(self._clocks):
+            self._close(partition)
+            timestamp_us = tick.at_us if clock.tick(tick.at_us) else clock.floor_us
+            self._ready.append(NewRecord(EVENTS, partition, tick.raw, timestamp_us=timestamp_us))
+
+    def _put(self, partition: int, raw: bytes, recorded_us: int, hashed: int | None) -> None:
         pack = self._packs[partition]
-        if pack.events and (len(pack.events) >= PACK_EVENTS or pack.bytes + len(event.raw) > PACK_BYTES):
+        if pack.events and (len(pack.events) >= PACK_EVENTS or pack.bytes + len(raw) > PACK_BYTES):
             self._close(partition)
             pack = self._packs[partition]
-        pack.events.append(event.raw)
-        pack.bytes += len(event.raw)
-        pack.timestamp_us = self._clocks[partition].stamp(event.recorded_us)
+        pack.events.append(raw)
+        pack.bytes += len(raw)
+        pack.timestamp_us = self._clocks[partition].stamp(recorded_us)
         if hashed is not None:
             pack.keys.add(hashed)
-        self._bytes += len(event.raw)
 
     def _close(self, partition: int) -> None:
         pack = self._packs[partition]
@@ -129,10 +186,9 @@ class Appender:
         self._packs[partition] = _Pack()
 
 
-def _clock_of(log: EmbeddedLog, partition: int) -> EffectiveClock:
+def _clock_of(log: EmbeddedLog, partition: int, end: int) -> EffectiveClock:
     """How far a partition has come, from its last record."""
     clock = EffectiveClock()
-    end = log.end_offset(EVENTS, partition)
     for record in log.read(EVENTS, partition, end - 1, 1) if end else ():
         clock.stamp(record.timestamp_us)
         for _, event in decode_pack(record.value):

@@ -7,7 +7,7 @@ Rules this module keeps:
    raises, nothing of it was written.
 2. Offsets of a partition are contiguous and rise in the order of commits. They are allocated inside the write
    transaction, never from memory, because other processes append too.
-3. No transaction stays open between two calls.
+3. No transaction stays open between two calls, but for reading inside :meth:`EmbeddedLog.snapshot`.
 4. Memory does not grow with the log: reads are ranges of the primary key.
 
 A connection belongs to the thread that opened it.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -157,10 +157,14 @@ class EmbeddedLog:
     def append(self, records: Iterable[NewRecord]) -> list[int]:
         """Write ``records`` in one durable transaction and return their offsets, in the same order."""
         batch = list(records)
-        if not batch:
-            return []
+        return self.append_made(lambda: batch) if batch else []
+
+    def append_made(self, make: Callable[[], list[NewRecord]]) -> list[int]:
+        """Like :meth:`append`, of the records that ``make`` gives; it is called inside the transaction, so what it
+        reads of this log cannot be stale, whoever else appends.
+        """
         with explained(self.path), transaction(self._connection):
-            return self._insert(batch, derived=False)
+            return self._insert(make(), derived=False)
 
     def _insert(self, records: list[NewRecord], *, derived: bool) -> list[int]:
         by_stream: dict[int, list[int]] = defaultdict(list)
@@ -269,6 +273,22 @@ class EmbeddedLog:
         with explained(self.path):
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment, whatever others write meanwhile. Not for long: the WAL grows.
+
+        One inside another is the same moment.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        with explained(self.path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     # Tables
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, NamedTuple, Self
 import msgspec
 
 from monitor.core.events import canonical_body
+from monitor.log.records import LogError
 from monitor.wire.decode import decode
 
 #: Bytes of memory that an event takes beside its own bytes: the tuple, its number, its texts (measured: 311).
@@ -67,11 +68,17 @@ class EventSorter:
         return len(self._files)
 
     def add(self, event: Admitted) -> None:
-        """Take one event. Raises ``OSError`` when a run cannot be written."""
+        """Take one event. Raises :class:`~monitor.log.records.LogError` when a run cannot be written."""
         self._run.append(event)
         self._bytes += len(event.raw) + OVERHEAD_BYTES
         if self._bytes > self._max_bytes:
-            self._spill()
+            try:
+                self._spill()
+            except OSError as error:
+                raise LogError(
+                    f"{self._directory}: sorting needs room for the events there, but {error.strerror or error}; "
+                    "nothing was appended. Free some space, or ingest fewer files at once."
+                ) from error
 
     def in_order(self) -> Iterator[Admitted]:
         """All events by (recorded time, sequence, source, id, canonical bytes)."""

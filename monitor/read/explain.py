@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from monitor.core.channel import CUSUM, EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.channel import EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.incidents import record
@@ -44,20 +44,21 @@ def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
     channel = picture.channels[incident.channel]
     params = picture.params
     severity = picture.open_incidents().get(incident.channel)
-    sums = [
-        {
-            "clock": clock,
-            "alternative": name,
-            "ln_m": _finite(channel.evidence[LN_M, i, j]),
-            "cusum": _finite(channel.evidence[CUSUM, i, j]),
-            "observed": _finite(channel.evidence[SEEN, i, j]),
-            "expected": _finite(channel.evidence[EXPECTED, i, j]),
-            "since": day_text(int(channel.evidence[SINCE, i, j])) if channel.evidence[SINCE, i, j] else None,
-        }
-        for i, clock in enumerate(CLOCKS)
-        for j, name in enumerate(ALTERNATIVES)
-        if channel.evidence[LN_M, i, j] > -1e300
-    ]
+    sums = []
+    for i, clock in enumerate(CLOCKS):
+        j = int(channel.evidence[LN_M, i].argmax())  # the kind of slowness that says most
+        if channel.evidence[LN_M, i, j] > -1e300:
+            since = int(channel.evidence[SINCE, i, j])
+            sums.append(
+                {
+                    "clock": clock,
+                    "alternative": ALTERNATIVES[j],
+                    "ln_m": _finite(channel.evidence[LN_M, i, j]),
+                    "observed": _finite(channel.evidence[SEEN, i, j]),
+                    "expected": _finite(channel.evidence[EXPECTED, i, j]),
+                    "since": day_text(since) if since else None,
+                }
+            )
     return {
         "kind": "incident",
         "record": record(incident),

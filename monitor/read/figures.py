@@ -67,6 +67,9 @@ def statistics(total: Counters, young: Counters, as_of_us: int) -> dict[str, Any
         return {key & c.MASK: n for key, n in total.items() if key >> 40 == kind}
 
     delivered, returned, lost, flying = (histogram(k) for k in (c.DELIVERED, c.RETURNED, c.LOST, c.OPEN))
+    n_delivered, n_returned, n_lost = (sum(h.values()) for h in (delivered, returned, lost))
+    for timed in (delivered, returned, lost):
+        timed.pop(c.UNKNOWN, None)  # an outcome of unknown time says nothing about transit
     censored = dict(returned)
     for hours, n in lost.items():
         censored[hours] = censored.get(hours, 0) + n
@@ -74,7 +77,6 @@ def statistics(total: Counters, young: Counters, as_of_us: int) -> dict[str, Any
         hours = max(as_of_us // HOUR_US - registered_hour, 0)
         censored[hours] = censored.get(hours, 0) + n
     curve = kaplan_meier(delivered, censored)
-    n_delivered, n_returned, n_lost = (sum(h.values()) for h in (delivered, returned, lost))
     presumed = count(c.PRESUMED)
     past_promise = sum(n for due, n in histogram(c.PROMISED_OPEN).items() if due < as_of_day)
     registered = count(c.REGISTERED)

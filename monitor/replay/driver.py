@@ -26,6 +26,7 @@ from monitor.core.ordering import AFTER_ALL, normal_sequence
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.core.vocabulary import YEAR_2089_US
 from monitor.wire.decode import decode, without_sequence
 from monitor.wire.incoming import Incoming
 from monitor.wire.times import recorded_us
@@ -126,7 +127,7 @@ class Replay:
                 stop += 1
             for event, i in self._decoded(order_list[done:stop]):
                 parcels.apply(event, ordered[done], self._raw[i], (i,))
-                if self.until_us is None:
+                if self.until_us is None and ordered[done] < YEAR_2089_US:
                     last = ordered[done]
             if stop // PACK != done // PACK:
                 packs += 1

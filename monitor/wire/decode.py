@@ -183,6 +183,8 @@ def encode(event: Event) -> bytes:
         members["sequence"] = event.sequence
     if event.history:
         members["history"] = True
+    if event.timeunknown:
+        members["timeunknown"] = True
     data: dict[str, Any] = {}
     for name in event.data.__struct_fields__:
         value = getattr(event.data, name)

@@ -197,6 +197,9 @@ class Envelope(Model):
         None, description="Place in an exported log, among events of one `recordedtime`."
     )
     history: bool = Field(False, description="Loaded as history: the bound on lateness does not apply.")
+    timeunknown: bool = Field(
+        False, description="`time` is not when it happened: an outcome counts, and tells nothing of transit or clocks."
+    )
 
 
 class _OfParcel(Envelope):

@@ -344,7 +344,19 @@ def test_encoding_loses_nothing_and_is_canonical(document: dict[str, Any]) -> No
     assert decode(encoded) == event
     assert encode(decode(encoded)) == encoded
     assert b"null" not in re.sub(rb'"[^"]*"', b"", encoded)
-    order = ["specversion", "id", "source", "type", "subject", "time", "recordedtime", "sequence", "history", "data"]
+    order = [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "recordedtime",
+        "sequence",
+        "history",
+        "timeunknown",
+        "data",
+    ]
     names = list(json.loads(encoded))
     assert names == [name for name in order if name in names]
 

@@ -17,7 +17,8 @@ from monitor.log import gateway
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Gateway, Outcome, Refused, refuse_history
 from monitor.log.partition import key_hash, partition_of
-from monitor.log.records import LogRecord
+from monitor.log.records import LogError, LogRecord
+from monitor.log.sorting import Admitted
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack
 from monitor.wire.incoming import Incoming
@@ -250,6 +251,14 @@ def test_a_million_events_need_not_fit_into_memory(tmp_path: Path, monkeypatch: 
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == sorted(
         path.name for path in (tmp_path / "a").iterdir()
     )
+
+
+def test_without_room_to_sort_nothing_is_appended_and_the_remedy_is_named(tmp_path: Path) -> None:
+    with (
+        gateway.EventSorter(tmp_path / "gone", max_bytes=1) as sorter,
+        pytest.raises(LogError, match=r"gone: .*Free some space, or ingest fewer files at once"),
+    ):
+        sorter.add(Admitted(0, "", "s", "i", "P1", b"{}"))
 
 
 def test_a_pipe_is_appended_whenever_it_pauses(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""The open dead letters of a log: those that were written down, and those only the folds can tell.
+
+An event that waited in vain, or that contradicts an earlier one, is found by folding. `run` writes such letters down as
+it folds; where it has not come to the end of the log, the log is folded here, so the list is the same either way.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitor.cli.lists import world_of
+from monitor.core.contribution import DeadLetter
+from monitor.core.events import EVERYWHERE, Event, Rejected, route
+from monitor.core.identity import body_hash, hash64, identity
+from monitor.live.version import state_version
+from monitor.log.dead_letters import DeadLetterBox
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.partition import key_hash, partition_of
+from monitor.log.records import LogRecord
+from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.read.lists import dead_letter_record
+from monitor.replay.driver import World
+from monitor.settings import Settings
+from monitor.wire.dead_letter import Letter, letter_id, raw_of
+from monitor.wire.decode import decode, decode_pack
+
+UNKNOWN: Final = "unknown_parcel"
+
+
+def open_letters(log: EmbeddedLog, settings: Settings) -> list[Letter]:
+    """All open letters, sorted by ``raw``. Raises :class:`~monitor.log.records.LogError`."""
+    box = DeadLetterBox(log)
+    letters = box.letters()
+    if _is_folded(log, settings):
+        return letters
+    known = {letter_id_of(letter) for letter in letters} | box.replayed()
+    for letter in world_of(log, settings).dead_letters:
+        name = letter_id(letter.raw, letter.reason)
+        if name not in known:
+            known.add(name)
+            letters.append(_record(log, letter))
+    return sorted(letters, key=lambda letter: (letter["raw"], letter["reason"]))
+
+
+def letter_id_of(letter: Letter) -> str:
+    """The id of a letter's record."""
+    return letter_id(raw_of(letter), letter["reason"])
+
+
+class Known:
+    """What an event that waited in vain may name, as far as the whole log tells by now."""
+
+    def __init__(self, world: World) -> None:
+        self._parcels = world.parcels
+        self._refs = {ref for parcel in world.parcels.values() for ref in parcel.refs}
+        self._refs |= {ref for thing in world.things.values() for ref in thing.gives}
+
+    def would_wait(self, raw: bytes) -> bool:
+        """Whether the event would only wait again."""
+        event = decode(raw)
+        data = event.data
+        parcel_id = getattr(data, "parcel_id", None)
+        if parcel_id is not None:
+            parcel = self._parcels.get(parcel_id)
+            return parcel is None or not parcel.channel
+        names = (("order", "order_id"), ("complaint", "complaint_id"), ("refund", "refund_id"))
+        refs = [hash64(f"{kind}|{value}") for kind, field in names if (value := getattr(data, field, None)) is not None]
+        return not any(ref in self._refs for ref in refs)
+
+
+def _is_folded(log: EmbeddedLog, settings: Settings) -> bool:
+    """Whether `run` has folded the whole log, by these settings."""
+    ends = {(EVENTS, p): log.end_offset(EVENTS, p) for p in range(log.partitions)}
+    ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
+    headers = log.headers()
+    return log.state_version == state_version(settings.params()) and all(
+        headers.get(place, 0) >= end for place, end in ends.items()
+    )
+
+
+def _record(log: EmbeddedLog, letter: DeadLetter) -> Letter:
+    """The letter as `run` would write it: with its place in the log."""
+    event = decode(letter.raw)
+    partition, offset, index = _place(log, event)
+    found = DeadLetter(letter.raw, letter.reason, letter.detail, (EVENTS, partition, offset, index), letter.recorded_us)
+    return dead_letter_record(found, letter.recorded_us)
+
+
+def _place(log: EmbeddedLog, event: Event) -> tuple[int, int, int]:
+    """Where in the log the event stands first: partition, offset, index."""
+    wanted = identity(event), body_hash(event)
+    for record in _candidates(log, event):
+        for index, (_, one) in enumerate(decode_pack(record.value)):
+            if not isinstance(one, Rejected) and (identity(one), body_hash(one)) == wanted:
+                return record.partition, record.offset, index
+    raise AssertionError(f"event {event.id!r} came out of the log and is not in it")
+
+
+def _candidates(log: EmbeddedLog, event: Event) -> list[LogRecord]:
+    key = route(event)
+    if key is not EVERYWHERE:
+        return [record for place in log.positions(key_hash(key)) for record in log.read(EVENTS, *place, 1)]
+    home, found, offset = partition_of(event.subject, log.partitions), [], 0
+    name = event.id.encode()
+    while records := log.read(EVENTS, home, offset):
+        offset = records[-1].offset + 1
+        found += [record for record in records if name in record.value or b"\\" in record.value]
+    return found

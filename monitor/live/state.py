@@ -1,0 +1,125 @@
+"""The state as last checkpointed: read from the log, not from the memory of the `run` that folds it.
+
+The tables say what the folds know up to the positions of the last checkpoint. Made whole (:meth:`SavedState.ended_at`)
+they are what a replay of the same log ends with, byte for byte; :func:`saved_state` with a replay of the log is
+therefore the proof that nothing was lost, doubled or confused, whatever happened to the process in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from monitor.core.channel import Channel
+from monitor.core.contribution import Segment
+from monitor.core.digest import state_sha256
+from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.incidents import Incident
+from monitor.core.params import Params
+from monitor.core.parcel import Parcel
+from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder, home_of
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
+from monitor.read.lists import Picture
+from monitor.wire.decode import with_recorded
+
+_letter: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(slots=True)
+class SavedState:
+    """The tables of both folds; those of the parcel fold by partition. ``behind``: records of the log that the last
+    checkpoint does not cover; ``letters``: the dead letters that the folds have sent out, in their order."""
+
+    params: Params
+    parcels: list[dict[str, Parcel]]
+    things: list[dict[str, Thing]]
+    positions: list[Header]
+    channels: dict[str, Channel]
+    incidents: dict[str, Incident]
+    held: dict[str, Segment]
+    unresolved: dict[str, Unresolved]
+    fleet: FleetHeader
+    behind: int
+    letters: list[dict[str, Any]]
+
+    def ended_at(self, last_us: int) -> SavedState:
+        """This state as a replay that ends at ``last_us`` leaves it; the state itself must not be used any more.
+
+        Every partition passes the ticks up to ``last_us``, the fleet closes them, and what is held for the tick after
+        them is added without judging it. No table is written.
+        """
+        count = len(self.parcels)
+        fleet = FleetFold(
+            self.params, self.channels, self.incidents, self.held, self.unresolved, self.fleet, partitions=count
+        )
+        for partition, header in enumerate(self.positions):
+            fold = ParcelFold(
+                self.params,
+                self.parcels[partition],
+                self.things[partition],
+                header,
+                home_of(partition, count),
+                with_recorded,
+            )
+            fold.tick(last_us // self.params.tick_us * self.params.tick_us)
+            fleet.step(fold.take("", partition, self.fleet.marks.get(partition, -1) + 1))
+        fleet.settle()
+        return self
+
+    def sha256(self) -> str:
+        """Hash of the state, comparable with that of a replay."""
+        return state_sha256(
+            self.parcels, self.things, self.channels, self.incidents, self.held, self.unresolved, self.fleet
+        )
+
+    def picture(self) -> Picture:
+        """The lists at the last closed tick, as the page shows them; as of 1970 before the first."""
+        parcels = {name: parcel for part in self.parcels for name, parcel in part.items()}
+        as_of_us = (self.fleet.tick or 0) * self.params.tick_us
+        return Picture(self.params, parcels, self.channels, self.incidents, self.fleet, as_of_us)
+
+
+def saved_state(log: EmbeddedLog, params: Params) -> SavedState:
+    """What the last checkpoint wrote, all of one moment, while others may go on writing.
+
+    Raises :class:`~monitor.log.records.LogError`. ``params`` must be those of the `run` (see ``state_version``).
+    """
+    with log.snapshot():
+        headers = log.headers()
+        sources = [*((EVENTS, p) for p in range(log.partitions)), (CONTRIBUTIONS, 0)]
+        by_partition = {
+            name: [_table(log, name, p, kind) for p in range(log.partitions)] for name, kind in PARCEL_TABLES.items()
+        }
+        whole = {name: _table(log, name, 0, kind) for name, kind in FLEET_TABLES.items()}
+        return SavedState(
+            params,
+            by_partition["parcels"],
+            by_partition["things"],
+            [position.get(HEADER) or Header() for position in by_partition["positions"]],
+            whole["channels"],
+            whole["incidents"],
+            whole["held"],
+            whole["unresolved"],
+            whole["fleet"].get(HEADER) or FleetHeader(),
+            sum(log.end_offset(*source) - headers.get(source, log.first_offset(*source)) for source in sources),
+            _letters(log),
+        )
+
+
+def _table(log: EmbeddedLog, name: str, partition: int, kind: type) -> dict[str, Any]:
+    decode = decoder(kind)
+    return {key.decode(): decode(value) for _, key, value in log.changes(name, partition) if value is not None}
+
+
+def _letters(log: EmbeddedLog) -> list[dict[str, Any]]:
+    found = []
+    offset = 0
+    while records := log.read(DEAD_LETTERS, 0, offset):
+        offset = records[-1].offset + 1
+        letters = (_letter(record.value) for record in records)
+        found += [letter for letter in letters if "topic" in letter.get("position", ())]
+    return found

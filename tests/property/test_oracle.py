@@ -1,0 +1,73 @@
+"""The figures of the channels and the watchlist against the slow and obvious computation of the oracle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from driving import in_order, replayed
+from hypothesis import assume, event, given
+from hypothesis import strategies as st
+from oracle import Figures, Oracle, kaplan_meier_quantile
+from worlds import SHORT, worlds
+
+from monitor.core.params import Params
+from monitor.replay.outputs import picture, summary
+from monitor.wire.times import recorded_us
+
+DAY = 86_400_000_000
+#: Recorded times of events that are compared: nothing is forgotten within ten years.
+YEARS = range(946_684_800_000_000, 1_893_456_000_000_000)
+EVERYTHING_IS_REMEMBERED = (
+    Params(**{**SHORT.as_dict(), "dedup_days": 3650}),  # type: ignore[arg-type]
+    Params(dedup_days=3650),
+)
+COUNTS = ("registered", "in_flight", "delivered", "returned", "lost", "presumed_lost")
+RATIOS = ("on_time_ratio", "first_scan_ratio", "loss_ratio", "hold_ratio")
+
+
+def _compare(found: dict[str, Any], figures: Figures) -> None:
+    assert {name: found[name] for name in COUNTS} == {name: figures[name] for name in COUNTS}
+    for name in (*RATIOS, "complaints_per_1000"):
+        k, n = figures[name]
+        assert found[name]["n"] == n, name
+        if n:
+            assert math.isclose(found[name]["value"], (k / n) * (1000 if name == "complaints_per_1000" else 1), abs_tol=1e-6), name
+    for name, p in (("p50", 0.5), ("p80", 0.8), ("p95", 0.95)):
+        # The folds count whole hours, so an end may change places with another one within the hour.
+        earliest, latest = (
+            kaplan_meier_quantile([(t + shift if ended else t + 3 * shift, ended) for t, ended in figures["transit"]], p)
+            for shift in (-1, 1)
+        )
+        value = found["transit_days"][name]["value"]
+        hours = math.inf if value is None else value * 24
+        assert (math.inf if earliest is None else earliest) - 1e-3 <= hours
+        assert hours <= (math.inf if latest is None else latest) + 1e-3
+
+
+@given(worlds, st.sampled_from(EVERYTHING_IS_REMEMBERED), st.sampled_from(["last", "tick", "later"]))
+def test_the_records_say_what_the_oracle_says(lines: list[bytes], settings: Params, when: str) -> None:
+    lines = [line for line in lines if recorded_us(line) in YEARS]
+    assume(lines)
+    rows = in_order(lines)
+    last = rows[-1][0]
+    as_of = {"last": last, "tick": -(-last // settings.tick_us) * settings.tick_us, "later": last + 9 * DAY + 7}[when]
+    world = replayed([lines], settings, None if when == "last" else as_of)
+    oracle = Oracle([raw for _, _, raw in rows], settings, as_of)
+    found = {record["channel"]: record for record in picture(world).channel_records()}
+    expected = oracle.channels()
+    assert sorted(found) == sorted(expected)
+    for name, (life, recent) in expected.items():
+        _compare(found[name], life)
+        _compare(found[name]["recent"], recent)
+    said = summary(world)
+    assert said["waiting"] >= oracle.waiting
+    rows_of_watchlist = picture(world).watch_records()
+    watched = oracle.watched({name: channel.p95 for name, channel in world.channels.items()})
+    assert {row["parcel_id"]: row["priority"] for row in rows_of_watchlist} == {
+        parcel: priority for parcel, (_, priority) in watched.items()
+    }
+    for row in rows_of_watchlist:
+        leg, _ = watched[row["parcel_id"]]
+        assert row["reason"] in (leg, "customs_held", "returning")
+    event(f"watched: {bool(watched)}")
