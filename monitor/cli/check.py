@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from monitor.cli.common import data_option, json_option
+from monitor.cli.letters import open_letters
 from monitor.cli.lists import world_of
 from monitor.live.state import saved_state
 from monitor.live.version import state_version
-from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.records import LogError
 from monitor.log.schema import FILE_NAME
@@ -59,7 +59,7 @@ def _look_at_log(settings: Settings, directory: Path, replayed: bool) -> list[Fi
     try:
         with EmbeddedLog.open(directory, create=False, read_only=True) as log:
             compared = [_compared(log, settings)] if replayed else []
-            return [*_state(log, settings), *compared, _dead_letters(log), _disk(directory)]
+            return [*_state(log, settings), *compared, _dead_letters(log, settings), _disk(directory)]
     except LogError as error:
         return [("log", False, str(error))]
 
@@ -106,8 +106,8 @@ def _compared(log: EmbeddedLog, settings: Settings) -> Finding:
     )
 
 
-def _dead_letters(log: EmbeddedLog) -> Finding:
-    letters = DeadLetterBox(log).letters()
+def _dead_letters(log: EmbeddedLog, settings: Settings) -> Finding:
+    letters = open_letters(log, settings)
     text = f"{len(letters):,} open" + ("; see `channel-monitor dead-letters list`." if letters else ".")
     return "dead letters", not letters, text
 

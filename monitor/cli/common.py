@@ -31,6 +31,21 @@ class FoundProblem(click.ClickException):
     exit_code = 1
 
 
+class Verbs(click.Group):
+    """Verbs whose help lists each with the first sentence of its own help, whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            text = " ".join((command.help or "").split()) if command is not None else ""
+            end = text.find(". ")
+            rows.append((name, text if end < 0 else text[: end + 1]))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--data DIR``; None stands for the setting ``log.data``."""
     return click.option(

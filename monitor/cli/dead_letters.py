@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from monitor.cli.common import data_option, json_option, many, open_log, settings_or_fail
-from monitor.cli.letters import UNKNOWN, Known, open_letters
+from monitor.cli.common import Verbs, data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.letters import UNKNOWN, Known, open_letters, under_a_new_id
 from monitor.cli.lists import world_of
 from monitor.connectors.again import read_again
 from monitor.core.events import Rejected
@@ -24,7 +24,7 @@ from monitor.wire.incoming import Incoming
 SHOWN_CHARACTERS = 100
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Verbs)
 def dead_letters() -> None:
     """Records that could not be used: list them, or try them again after a fix."""
 
@@ -105,8 +105,9 @@ def _admissible(
         if row.fault is not None:
             raise row.fault
         if row.event is not None:
-            admission.admit(row.event, now)
-            yield row
+            event = under_a_new_id(row.event) if letter["reason"] == UNKNOWN else row.event
+            admission.admit(event, now)
+            yield row._replace(event=event)
 
 
 class _Waits:

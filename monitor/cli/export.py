@@ -14,11 +14,11 @@ from typing import IO
 import click
 import zstandard
 
-from monitor.cli.common import Progress, WrongUse, data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.common import Progress, Verbs, WrongUse, data_option, json_option, many, open_log, settings_or_fail
 from monitor.log.export import Exported, export_events
 
 
-@click.group()
+@click.group(cls=Verbs)
 def export() -> None:
     """Write what the log holds to a file."""
 

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from monitor.cli.lists import world_of
 from monitor.core.contribution import DeadLetter
-from monitor.core.events import EVERYWHERE, Event, Rejected, route
+from monitor.core.events import (
+    EVERYWHERE,
+    ComplaintClosedData,
+    ComplaintOpenedData,
+    DecisionRecorded,
+    Event,
+    Rejected,
+    route,
+)
 from monitor.core.identity import body_hash, hash64, identity
+from monitor.core.vocabulary import MAX_ID_LENGTH
 from monitor.live.version import state_version
 from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.embedded import EmbeddedLog
@@ -25,6 +36,9 @@ from monitor.wire.dead_letter import Letter, letter_id, raw_of
 from monitor.wire.decode import decode, decode_pack
 
 UNKNOWN: Final = "unknown_parcel"
+_REPLAYED: Final = "/replayed"
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def open_letters(log: EmbeddedLog, settings: Settings) -> list[Letter]:
@@ -52,6 +66,7 @@ class Known:
 
     def __init__(self, world: World) -> None:
         self._parcels = world.parcels
+        self._targets = {*world.parcels, *world.incidents}
         self._refs = {ref for parcel in world.parcels.values() for ref in parcel.refs}
         self._refs |= {ref for thing in world.things.values() for ref in thing.gives}
 
@@ -59,13 +74,26 @@ class Known:
         """Whether the event would only wait again."""
         event = decode(raw)
         data = event.data
+        if isinstance(event, DecisionRecorded):
+            return event.data.target not in self._targets
         parcel_id = getattr(data, "parcel_id", None)
         if parcel_id is not None:
             parcel = self._parcels.get(parcel_id)
             return parcel is None or not parcel.channel
-        names = (("order", "order_id"), ("complaint", "complaint_id"), ("refund", "refund_id"))
-        refs = [hash64(f"{kind}|{value}") for kind, field in names if (value := getattr(data, field, None)) is not None]
-        return not any(ref in self._refs for ref in refs)
+        if isinstance(data, ComplaintOpenedData):
+            ref = f"order|{data.order_id}"
+        elif isinstance(data, ComplaintClosedData):
+            ref = f"complaint|{data.complaint_id}"
+        else:
+            ref = f"refund|{getattr(data, 'refund_id', '')}"
+        return hash64(ref) not in self._refs
+
+
+def under_a_new_id(raw: bytes) -> bytes:
+    """The event with ``/replayed`` behind its id: the folds still know the id of the one that waited in vain."""
+    members = _members(raw)
+    members["id"] = msgspec.Raw(_encode(decode(raw).id[: MAX_ID_LENGTH - len(_REPLAYED)] + _REPLAYED))
+    return _encode(members)
 
 
 def _is_folded(log: EmbeddedLog, settings: Settings) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from monitor import __version__
+from monitor.cli.common import Verbs
 
 #: Verb → where its command stands. Modules are imported when their verb is called, so that each starts quickly.
 VERBS: Final[dict[str, str]] = {
@@ -28,7 +29,7 @@ VERBS: Final[dict[str, str]] = {
 }
 
 
-class _Verbs(click.Group):
+class _Program(Verbs):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
@@ -41,7 +42,7 @@ class _Verbs(click.Group):
         return command
 
 
-@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="channel-monitor")
 def main() -> None:
     """Warns before a logistics channel degrades, from tracking and complaint events.

@@ -72,7 +72,7 @@ def watch_item(
         "reason": reason,
         "since": from_us(since),
         "due_at": from_us(due),
-        "days_left_in_dispute_window": max(left, 0),
+        "days_left_in_dispute_window": left,
         "priority": priority,
         "next_action": action,
         "incident_id": incident_id,

@@ -36,9 +36,13 @@ from typing import Any
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 from hand_logs import CHANNEL, RU, Out, complained, day, event, registered, replayed, scanned
 from made_events import Json, write_lines
 
+from monitor.cli.replay import replay
+
+ROOT = Path(__file__).resolve().parents[2]
 PROMISE = {"promised_days": 20}
 HAND_LOG: list[Json] = [
     registered("A", 0, order_id="O-A", **PROMISE),
@@ -101,7 +105,9 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Out:
 
 def test_the_counts_of_a_channel(by_hand: Out) -> None:
     told = by_hand.channel()
-    counts = {name: told[name] for name in ("registered", "in_flight", "delivered", "lost", "returned", "presumed_lost")}
+    counts = {
+        name: told[name] for name in ("registered", "in_flight", "delivered", "lost", "returned", "presumed_lost")
+    }
     assert counts == {
         "registered": 9,
         "in_flight": 2,
@@ -367,7 +373,11 @@ def test_a_repeat_changes_nothing_and_another_body_under_the_same_id_is_set_asid
     out = replayed(tmp_path, [registered("P", 0), scan, other, scan, other, scanned("Q", "accepted", 1, _id="7")])
     assert out.letters() == [("conflicting_duplicate", 3)]
     told = accounted(out, 6)
-    assert (told["events"], told["duplicates"], told["waiting"]) == (3, 2, 1)  # Q's scan is another event: identity is per subject
+    assert (told["events"], told["duplicates"], told["waiting"]) == (
+        3,
+        2,
+        1,
+    )  # Q's scan is another event: identity is per subject
     assert out.channel()["delivered"] == 0
 
 
@@ -471,9 +481,7 @@ def test_a_complaint_is_counted_once_however_often_it_is_told(tmp_path: Path) ->
     assert replayed(tmp_path, log, until=3).channel()["complaints_per_1000"]["value"] == 1000.0
 
 
-@pytest.mark.parametrize(
-    ("outcome", "lost"), [("lost", 1), ("rejected", 0), ("denied", 0), ("withdrawn", 0)]
-)
+@pytest.mark.parametrize(("outcome", "lost"), [("lost", 1), ("rejected", 0), ("denied", 0), ("withdrawn", 0)])
 def test_a_settled_claim_says_whether_a_parcel_is_lost(tmp_path: Path, outcome: str, lost: int) -> None:
     claim = event("claim.settled", "P", 20, {"claim_id": "C", "parcel_id": "P", "outcome": outcome})
     told = replayed(tmp_path, [registered("P", 0), claim]).channel()
@@ -543,7 +551,9 @@ def packed(directory: Path, log: list[Json], seed: int) -> list[Path]:
     parts = [b"".join(line + b"\n" for line in lines[i::4]) for i in range(4)]
     files = [directory / f"{seed}{name}" for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.jsonl")]
     crlf = b"\xef\xbb\xbf" + parts[3].replace(b"\n", b"\r\n")
-    for path, content in zip(files, (parts[0], gzip.compress(parts[1]), zstandard.compress(parts[2]), crlf), strict=True):
+    for path, content in zip(
+        files, (parts[0], gzip.compress(parts[1]), zstandard.compress(parts[2]), crlf), strict=True
+    ):
         path.write_bytes(content)
     chance.shuffle(files)
     return files
@@ -569,9 +579,9 @@ def test_the_order_of_input_shows_in_positions_of_dead_letters_only(tmp_path: Pa
     assert {k: v for k, v in first.bytes().items() if k != "dead_letters.jsonl"} == {
         k: v for k, v in second.bytes().items() if k != "dead_letters.jsonl"
     }
-    assert [{**letter, "position": None, "raw": json.loads(letter["raw"])} for letter in first.lines("dead_letters")] == [
-        {**letter, "position": None, "raw": json.loads(letter["raw"])} for letter in second.lines("dead_letters")
-    ]
+    assert [
+        {**letter, "position": None, "raw": json.loads(letter["raw"])} for letter in first.lines("dead_letters")
+    ] == [{**letter, "position": None, "raw": json.loads(letter["raw"])} for letter in second.lines("dead_letters")]
 
 
 def test_repeats_change_only_the_count_of_duplicates(tmp_path: Path) -> None:
@@ -590,7 +600,7 @@ def test_hash_seeds_and_processes_give_the_same_bytes(tmp_path: Path, by_hand: O
         out = tmp_path / seed
         command = [sys.executable, "-m", "monitor", "replay", str(log), "--out", str(out), "--until", day(40)]
         done = subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert {path.name: path.read_bytes() for path in sorted(out.iterdir())} == by_hand.bytes()
         assert "\r" not in done.stderr  # no progress, since it is no terminal
@@ -603,7 +613,7 @@ def test_standard_input_is_read_as_a_file(tmp_path: Path, by_hand: Out) -> None:
     for number, sent in enumerate([content, gzip.compress(content)]):
         out = tmp_path / str(number)
         command = [sys.executable, "-m", "monitor", "replay", "-", "--out", str(out), "--until", day(40)]
-        subprocess.run(command, input=sent, capture_output=True, check=True)
+        subprocess.run(command, input=sent, cwd=ROOT, capture_output=True, check=True)
         assert {path.name: path.read_bytes() for path in sorted(out.iterdir())} == by_hand.bytes()
 
 
@@ -689,10 +699,6 @@ def test_wrong_use_is_exit_status_2_with_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "log.jsonl", HAND_LOG)
-    from click.testing import CliRunner
-
-    from monitor.cli.replay import replay
-
     result = CliRunner().invoke(replay, arguments)
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)

@@ -276,6 +276,26 @@ class Oracle:
         stopped = self.as_of if end is None else end[1]
         return max(stopped - one.registered, 0) / HOUR, end is not None and end[0] == "delivered"
 
+    def clocks(self) -> list[tuple[str, int, int, int | None]]:
+        """Of every parcel and stage clock it entered: channel, clock, day of entry, day of leaving if it left."""
+        out = []
+        for one in self.shipments.values():
+            if not one.channel:
+                continue
+            never = 1 << 62
+            steps = (BEFORE_DEPARTURE, {"departed_origin"}, AT_DESTINATION, {"delivered"})
+            reached = [one.registered, *((one.first(*names) or never) for names in steps)]
+            stops = [one.first(name) for name in ("customs_held", "returning", "returned", "lost", "security_returned")]
+            stop = min([never, *(time for time in stops if time), *(time for _, time in one.claims)])
+            for clock, (entry, later) in enumerate([*((reached[i], reached[i + 1 :]) for i in range(4)), (reached[0], reached[4:])]):
+                end = min(later)
+                if clock in (1, 2, 3) and (entry == never or entry > end or entry >= stop):
+                    continue
+                left = min(end, stop)
+                day = entry // DAY
+                out.append((one.channel, clock, day, None if left == never else max(day, left // DAY)))
+        return out
+
     def watched(self, p95: dict[str, Sequence[int]]) -> dict[str, tuple[str, int]]:
         """Parcel → leg and priority (no incidents) of those that belong on the watchlist."""
         out = {}

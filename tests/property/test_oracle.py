@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
+import numpy as np
 from driving import in_order, replayed
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from oracle import Figures, Oracle, kaplan_meier_quantile
 from worlds import SHORT, worlds
 
+from monitor.core.cells import ENTER, EXIT, split
 from monitor.core.params import Params
 from monitor.replay.outputs import picture, summary
 from monitor.wire.times import recorded_us
@@ -45,9 +48,34 @@ def _compare(found: dict[str, Any], figures: Figures) -> None:
         assert hours <= (math.inf if latest is None else latest) + 1e-3
 
 
+@given(worlds, st.sampled_from(EVERYTHING_IS_REMEMBERED))
+def test_the_risk_sets_hold_the_parcels_that_are_in_their_clocks(lines: list[bytes], settings: Params) -> None:
+    """Of each clock: those at risk, less those whose leaving is known and booked for the next day to be judged."""
+    lines = [line for line in lines if recorded_us(line) in YEARS and b"timeunknown" not in line]
+    assume(lines)
+    rows = in_order(lines)
+    as_of = -(-rows[-1][0] // settings.tick_us) * settings.tick_us
+    world = replayed([lines], settings, as_of)
+    oldest = settings.age_cap_days + 1  # the open bucket
+    expected: Counter[tuple[str, int, int]] = Counter()
+    for channel, clock, entry, left in Oracle([raw for _, _, raw in rows], settings, as_of).clocks():
+        if left is None:
+            expected[channel, clock, min(world.fleet.open_day - entry, oldest)] += 1
+    found: Counter[tuple[str, int, int]] = Counter()
+    for name, channel_ in world.channels.items():
+        for clock, age in np.argwhere(channel_.risk):
+            found[name, int(clock), int(age)] += int(channel_.risk[clock, age])
+        for cells_of_day in channel_.booked.values():
+            for key, n in cells_of_day.items():
+                kind, entry, _ = split(key)
+                sign = 1 if kind < EXIT else -1
+                found[name, (kind - ENTER) % 8, min(world.fleet.open_day - entry, oldest)] += sign * n
+    assert {key: n for key, n in found.items() if n} == dict(expected)
+
+
 @given(worlds, st.sampled_from(EVERYTHING_IS_REMEMBERED), st.sampled_from(["last", "tick", "later"]))
 def test_the_records_say_what_the_oracle_says(lines: list[bytes], settings: Params, when: str) -> None:
-    lines = [line for line in lines if recorded_us(line) in YEARS]
+    lines = [line for line in lines if recorded_us(line) in YEARS and b"timeunknown" not in line]
     assume(lines)
     rows = in_order(lines)
     last = rows[-1][0]

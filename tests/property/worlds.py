@@ -171,6 +171,8 @@ def _document(body: Any, recorded: datetime, lag: timedelta, identity: tuple[str
         document["recordedtime"] = text(recorded)
     if stated == 9:
         document["history"] = True
+    if stated == 8 and number < 10:
+        document["timeunknown"] = True
     return document
 
 

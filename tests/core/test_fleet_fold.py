@@ -1,0 +1,164 @@
+"""Days judged by the fleet: who is at risk, who left, from when a channel is known to be slow, and until when."""
+
+from __future__ import annotations
+
+import numpy as np
+from logs import START_DAY, made, registered, replayed, scanned
+
+from monitor.core.cells import EXIT, split
+from monitor.core.judge import _Block
+from monitor.core.params import Params
+from monitor.replay.driver import World
+from monitor.replay.outputs import picture
+
+CHANNEL = "RU|tablet|post"
+
+
+def _judged_next(world: World) -> tuple[int, dict[int, dict[int, int]], dict[int, dict[int, int]]]:
+    """The next day to be judged; clock → age → parcels at risk; clock → age → exits. Takes the day from the state."""
+    channel = world.channels[CHANNEL]
+    ages = channel.risk.shape[1] - 1
+    day = world.fleet.open_day
+    block = _Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), world.params)
+
+    def told(values: np.ndarray) -> dict[int, dict[int, int]]:
+        out: dict[int, dict[int, int]] = {}
+        for clock, age in np.argwhere(values[0]):
+            out.setdefault(int(clock), {})[int(age)] = int(values[0, clock, age])
+        return out
+
+    return day - START_DAY, told(block.at_risk), told(block.exits)
+
+
+def test_a_day_has_at_risk_who_entered_by_then_and_as_exits_who_left_on_it() -> None:
+    lines = [
+        registered("A", 0.5),
+        registered("B", 1.2),
+        registered("C", 3.1),
+        scanned("A", "accepted", 1.5),
+        scanned("B", "accepted", 3.9),
+        scanned("C", "departed_origin", 3.95),
+        scanned("A", "departed_origin", 3.5),
+    ]
+    # At the tick of day 4 the watermark (a day) has passed day 2, so day 3 is next.
+    day, at_risk, exits = _judged_next(replayed(lines, until=4))
+    assert day == 3
+    assert at_risk == {0: {0: 1, 2: 1}, 1: {0: 1, 2: 1}, 2: {0: 2}, 4: {0: 1, 2: 1, 3: 1}}
+    assert exits == {0: {0: 1, 2: 1}, 1: {2: 1}}
+
+
+def test_what_becomes_known_after_its_day_was_judged_counts_on_the_first_open_day() -> None:
+    lines = [registered("A", 0.5), scanned("A", "accepted", 2.5, recorded=8.4)]
+    assert _judged_next(replayed(lines, until=8.25))[2] == {}
+    day, at_risk, exits = _judged_next(replayed(lines, until=8.5))
+    assert (day, at_risk[0], exits) == (7, {7: 1}, {0: {7: 1}})
+    # It counts once: the next day knows nothing of it.
+    assert _judged_next(replayed(lines, until=10))[2] == {}
+    assert 0 not in _judged_next(replayed(lines, until=10))[1]
+
+
+def test_what_becomes_known_more_than_thirty_days_late_is_no_exit_but_leaves_the_risk_set() -> None:
+    lines = [registered("A", 0.5), scanned("A", "accepted", 2.5, recorded=45)]
+    _, at_risk, exits = _judged_next(replayed(lines, until=45.5))
+    assert 0 not in at_risk
+    assert exits == {}
+
+
+def test_held_returning_and_lost_parcels_leave_the_risk_set_without_an_exit() -> None:
+    for milestone in ("customs_held", "returning", "security_returned", "lost", "returned"):
+        lines = [registered("A", 0.5), scanned("A", "accepted", 1.5), scanned("A", milestone, 3.5)]
+        # Who is held has arrived, so he has left the clock to departure as others do.
+        departed = {1: {2: 1}} if milestone == "customs_held" else {}
+        assert _judged_next(replayed(lines, until=4.5)) == (3, departed, departed)
+        assert _judged_next(replayed(lines, until=5.5)) == (4, {}, {})
+
+
+def test_parcels_beyond_the_last_age_are_kept_but_judged_no_more() -> None:
+    params = Params(age_cap_days=30)
+    world = replayed([registered("A", 0.5), registered("B", 20)], until=33, params=params)
+    risk = world.channels[CHANNEL].risk
+    assert risk[0, 31] == 1
+    assert _judged_next(world)[1][0] == {12: 1}
+    back = [registered("A", 0.5), registered("B", 20), scanned("A", "accepted", 32.5)]
+    after = replayed(back, until=40, params=params).channels[CHANNEL].risk
+    assert after[0].sum() == 1
+
+
+def test_the_watermark_is_the_ninth_decile_of_the_reporting_lag() -> None:
+    lines = [registered("A", 0.0)]
+    lines += [scanned("A", "other", i / 100, recorded=i / 100 + (2.6 if i % 5 == 0 else 0.1)) for i in range(1, 200)]
+    assert replayed(lines[:50], until=8).fleet.lag_us == 24 * 3_600_000_000
+    world = replayed(lines, until=8)
+    assert world.fleet.lag_us == 63 * 3_600_000_000  # 2.6 days are 62.4 hours, rounded up
+    assert world.fleet.open_day - START_DAY == 5
+
+
+def _steady(days: int, slow_from: int | None = None, per_day: int = 12) -> list[bytes]:
+    """A channel of parcels accepted after a day, delivered after 8 to 12; from a day on half as fast."""
+    lines = []
+    for day in range(days):
+        for i in range(per_day):
+            parcel = f"{day}-{i}"
+            lines.append(registered(parcel, day + 0.3))
+            lines.append(scanned(parcel, "accepted", day + 1.3))
+            takes = 8 + (i * 7 + day) % 5
+            if slow_from is not None and day >= slow_from:
+                takes *= 2
+            if day + takes < days:
+                lines.append(scanned(parcel, "delivered", day + takes + 0.4))
+    return lines
+
+
+def test_a_channel_that_turns_slow_is_a_ticket_in_shadow_and_a_page_after() -> None:
+    lines = _steady(130, slow_from=100)
+    calm = picture(replayed(_steady(130), until=130)).incident_records()
+    assert calm == []
+    [page] = picture(replayed(lines, until=130)).incident_records()
+    assert page["severity"] == "page"
+    assert page["scope"] == {"kind": "channel", "country": "RU", "product": "tablet", "carrier": "post"}
+    assert "2025-06-18" <= page["opened_at"][:10] <= page["known_by"][:10] <= "2025-07-02"
+    [ticket] = picture(replayed(lines, until=130, params=Params(shadow_days=200))).incident_records()
+    assert ticket["severity"] == "ticket"
+    assert ticket["known_by"] <= page["known_by"]
+    assert ticket["incident_id"] == page["incident_id"]
+
+
+def test_an_incident_keeps_its_id_and_its_known_by_as_the_log_grows() -> None:
+    lines = _steady(150, slow_from=100, per_day=7)
+    seen: dict[str, tuple[str, str]] = {}
+    for until in (110, 113, 116, 120, 130, 150):
+        for incident in picture(replayed(lines, until=until)).incident_records():
+            known = seen.setdefault(incident["incident_id"], (incident["severity"], incident["known_by"]))
+            if known[0] == incident["severity"]:
+                assert known[1] == incident["known_by"]
+            else:
+                assert (known[0], incident["severity"]) == ("ticket", "page")
+                assert incident["known_by"] > known[1]
+                seen[incident["incident_id"]] = incident["severity"], incident["known_by"]
+    assert len(seen) == 1
+
+
+def test_an_incident_is_closed_when_the_channel_has_fallen_silent_and_stays_in_the_file() -> None:
+    lines = [
+        *_steady(130, slow_from=100),
+        made("rule.declared.v1", 500, {"rule_id": "x", "effect": "refuse"}, subject="x"),
+    ]
+    [incident] = picture(replayed(lines)).incident_records()
+    assert incident["severity"] == "page"
+    assert incident["closed_at"] is not None
+
+
+def test_a_broken_date_long_ago_does_not_end_the_shadow() -> None:
+    lines = [made("parcel.scanned.v1", -9_000, {"parcel_id": "P", "milestone": "other"}), *_steady(88, slow_from=60)]
+    incidents = picture(replayed(lines, until=88)).incident_records()
+    assert {incident["severity"] for incident in incidents} <= {"ticket"}
+    assert incidents
+
+
+def test_booked_days_that_were_judged_are_gone() -> None:
+    world = replayed(_steady(20), until=20)
+    channel = world.channels[CHANNEL]
+    assert min(channel.booked) >= world.fleet.open_day
+    assert all(
+        split(key)[0] >= EXIT for key in channel.booked[world.fleet.open_day] if split(key)[1] < world.fleet.open_day
+    )

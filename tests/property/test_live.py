@@ -1,0 +1,193 @@
+"""The live driver's own code over a real log, in one process: whatever is appended in whatever order, packs and calls,
+wherever checkpoints fall and the process dies, it ends where a replay of the export ends.
+
+Real are the log, the appender, the tables, the checkpointer and the handlers; only Faust's loop is played here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from driving import replayed, told
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import SHORT, worlds
+
+from monitor.core.events import ClockTicked, Rejected, route
+from monitor.core.params import Params
+from monitor.live.checkpoint import Checkpointer
+from monitor.live.faust_app import make_app
+from monitor.live.folding import FleetHandler, ParcelHandler
+from monitor.live.state import saved_state
+from monitor.live.tables import FoldTable
+from monitor.log.appending import Appender
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.export import Exported, export_events
+from monitor.log.sorting import Admitted
+from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.replay.driver import World
+from monitor.wire.decode import decode, with_recorded
+from monitor.wire.times import recorded_us
+
+APP = make_app("test", "memory://")
+
+
+class Played:
+    """Takes the place of the engine: hands records to the handlers, one by one, when it is told to."""
+
+    def __init__(self, log: EmbeddedLog, params: Params) -> None:
+        self._log = log
+        self.checkpointer = Checkpointer(log)
+        self._tables: list[FoldTable[Any]] = []
+        handlers = {
+            EVENTS: ParcelHandler(self, params, log.partitions),  # type: ignore[arg-type]
+            CONTRIBUTIONS: FleetHandler(self, params, log.partitions),  # type: ignore[arg-type]
+        }
+        self._handlers: dict[str, Any] = handlers
+        headers = log.headers()
+        self.next = {(topic, p): headers.get((topic, p), 0) for topic in handlers for p in range(log.topics()[topic])}
+        for table in self._tables:
+            tps = {TP(table.changelog_topic_name, p) for p in range(table.partitions)}
+            asyncio.run(table.data.on_rebalance(tps, set(), tps))
+        for topic, partition in self.next:
+            handlers[topic].recovered(partition)
+
+    def table(
+        self, name: str, *, topic: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+    ) -> FoldTable[Any]:
+        """A table, as the engine makes it."""
+        partitions = self._log.topics()[topic]
+        table: FoldTable[Any] = FoldTable(
+            APP, name=name, partitions=partitions, changelog=self._log, encode=encode, decode=decode
+        )
+        self._tables.append(table)
+        self.checkpointer.add_table(table)
+        return table
+
+    def fold(self, topic: str, partition: int, limit: int) -> int:
+        """Fold up to ``limit`` records of a partition; how many there were."""
+        records = self._log.read(topic, partition, self.next[topic, partition], limit)
+        for record in records:
+            self._handlers[topic].apply(partition, record.offset, record.timestamp_us, record.value)
+            self.next[topic, partition] = record.offset + 1
+            self.checkpointer.applied(topic, partition, record.offset + 1)
+        return len(records)
+
+    def fold_all(self) -> None:
+        """Fold and save until nothing is left."""
+        while sum(self.fold(topic, p, 1_000) for topic, p in self.next):
+            assert self.checkpointer.commit()
+
+
+@contextmanager
+def a_log(partitions: int) -> Iterator[EmbeddedLog]:
+    with tempfile.TemporaryDirectory() as directory, EmbeddedLog.open(Path(directory), partitions=partitions) as log:
+        log._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        yield log
+
+
+def admitted(line: bytes) -> Admitted:
+    """An event as the gateway hands it on, without its checks: a foreign producer makes none."""
+    event = decode(line)
+    at_us = recorded_us(line)
+    return Admitted(at_us, "", event.source, event.id, route(event) or "", with_recorded(line, at_us))
+
+
+def replay_of(log: EmbeddedLog, params: Params) -> World:
+    lines = list(export_events(log, Exported()))
+    assert not any(isinstance(decode(line), Rejected) for line in lines)
+    return replayed([lines], params)
+
+
+def without_position(letters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(({**letter, "position": None} for letter in letters), key=lambda one: (one["raw"], one["reason"]))
+
+
+def assert_equal(log: EmbeddedLog, params: Params) -> None:
+    """What is saved, ended as a replay ends, is what a replay of the export gives."""
+    world = replay_of(log, params)
+    expected = told(world)
+    state = saved_state(log, params)
+    assert state.behind == 0
+    letters = without_position(state.letters)
+    state.ended_at(world.as_of_us or 0)
+    assert letters == expected["dead_letters"]
+    things: dict[str, Any] = {}
+    for part in state.things:
+        for name, thing in part.items():
+            assert things.setdefault(name, thing) == thing, f"partitions do not agree on {name}"
+    parcels = {name: parcel for part in state.parcels for name, parcel in part.items()}
+    live = World(
+        params,
+        parcels,
+        things,
+        state.channels,
+        state.incidents,
+        state.held,
+        state.unresolved,
+        state.fleet,
+        world.dead_letters,
+        as_of_us=world.as_of_us,
+    )
+    assert told(live) == expected
+    assert state.fleet.counts.get("duplicates", 0) == world.fleet.counts.get("duplicates", 0)
+    assert state.sha256() == world.sha256()
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds, st.sampled_from([4, 4, 7, 1]), st.data())
+def test_live_ends_where_a_replay_of_its_export_ends(lines: list[bytes], partitions: int, data: st.DataObject) -> None:
+    draw = data.draw
+    params = SHORT
+    order = draw(st.permutations(lines)) if draw(st.booleans()) else sorted(lines, key=recorded_us)
+    with a_log(partitions) as log:
+        appenders = [Appender(log), Appender(log)]  # two programs; neither knows what the other appends
+        played = Played(log, params)
+        while order:
+            size = draw(st.integers(1, 12))
+            batch, order = order[:size], order[size:]
+            appender = draw(st.sampled_from(appenders))
+            for line in batch:
+                appender.add(admitted(line))
+            if draw(st.integers(0, 3)) == 0:  # the wall clock, wherever it stands
+                appender.tick(recorded_us(batch[-1]) // params.tick_us * params.tick_us)
+            appender.flush()
+            for topic, partition in draw(st.lists(st.sampled_from(sorted(played.next)), max_size=6)):
+                played.fold(topic, partition, draw(st.integers(1, 4)))
+            after = draw(st.sampled_from(["go on", "go on", "save", "save and die", "die"]))
+            if "save" in after:
+                assert played.checkpointer.commit()
+            if "die" in after:
+                played = Played(log, params)
+        played.fold_all()
+        assert_equal(log, params)
+        generation = log.new_generation("again")
+        assert generation != played.checkpointer.generation
+        Played(log, params).fold_all()
+        assert_equal(log, params)
+
+
+def test_an_event_for_every_partition_is_recorded_at_one_time_in_all_of_them() -> None:
+    line = b'{"specversion":"1.0","id":"%b","source":"a","type":"%b","subject":"%b","time":"%b","data":{%b}}'
+    with a_log(4) as log:
+        ahead = Appender(log)
+        behind = Appender(log)
+        data = b'"parcel_id":"P0","destination":"RU","product":"tablet","carrier":"post"'
+        ahead.add(admitted(line % (b"1", b"parcel.registered.v1", b"P0", b"2026-03-09T05:00:00Z", data)))
+        ahead.flush()
+        closed = b'"complaint_id":"C0"'
+        behind.add(admitted(line % (b"2", b"complaint.closed.v1", b"C0", b"2026-03-02T00:00:00Z", closed)))
+        behind.flush()
+        stated = set()
+        for partition in range(4):
+            (*_, record) = log.read(EVENTS, partition, 0)
+            event = decode(record.value)
+            assert not isinstance(event, ClockTicked)
+            stated.add((event.recordedtime, record.timestamp_us))
+        assert len(stated) == 1
