@@ -112,7 +112,10 @@ class LiveSection(_Section):
         description="seconds without progress, though records wait, before the monitor ends itself",
     )
     lag_ready_records: Whole = Field(
-        10_000, ge=0, le=1_000_000_000, description="records behind the end of the log up to which /readyz says ready"
+        200,
+        ge=0,
+        le=1_000_000_000,
+        description="records (of up to 200 events each) behind the end of the log up to which /readyz says ready",
     )
 
 

@@ -19,13 +19,19 @@ from monitor.log.records import LogError
 def backup(out: Path, data: Path | None, as_json: bool) -> None:
     """Copy the event log into one file; `run` and `ingest` may go on meanwhile."""
     settings = settings_or_fail()
+    if not out.absolute().parent.is_dir():
+        raise WrongUse(f"There is no directory {out.absolute().parent} to write {out.name} into.")
     with open_log(settings, data) as log:
         try:
             log.backup(out)
         except LogError as error:
             raise FoundProblem(str(error)) from None
     size = out.stat().st_size
-    click.echo(json.dumps({"file": str(out), "bytes": size}) if as_json else f"Wrote {out} ({size:,} bytes).")
+    click.echo(
+        json.dumps({"file": str(out), "bytes": size})
+        if as_json
+        else f"Wrote {click.format_filename(out)} ({size:,} bytes)."
+    )
 
 
 @click.command()

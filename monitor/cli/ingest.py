@@ -85,7 +85,7 @@ def ingest(
                     progress.clear()
     except (UnusableFile, Refused) as error:
         raise WrongUse(str(error)) from None
-    _report(outcome, str(data or settings.log.data), dry_run, as_json)
+    _report(outcome, click.format_filename(data or settings.log.data), dry_run, as_json)
     if outcome.dead_letters:
         raise click.exceptions.Exit(1)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from monitor import __version__
-from monitor.cli.common import Verbs
+from monitor.cli.common import FoundProblem, Verbs
 
 #: Verb → where its command stands. Modules are imported when their verb is called, so that each starts quickly.
 VERBS: Final[dict[str, str]] = {
@@ -40,6 +41,16 @@ class _Program(Verbs):
         module, _, name = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a full disk or a lost device behind an output is told in a sentence."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has seen enough; click ends quietly
+                raise
+            where = f"{click.format_filename(error.filename)}: " if error.filename else ""
+            raise FoundProblem(f"{where}{error.strerror or error}.") from None
 
 
 @click.command(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -67,7 +67,8 @@ def replay(files: tuple[str, ...], out: Path, until: str | None, config: Path | 
             f"{many(told['events'], 'event')}, {many(told['duplicates'], 'duplicate')}, "
             f"{many(told['dead_letters'], 'dead letter')}, {told['waiting']:,} waiting; "
             f"{many(told['parcels'], 'parcel')} on {many(told['channels'], 'channel')}; "
-            f"{many(told['incidents'], 'incident')}; as of {told['as_of'] or 'never'}. Results in {out}."
+            f"{many(told['incidents'], 'incident')}; as of {told['as_of'] or 'never'}. "
+            f"Results in {click.format_filename(out)}."
         )
     lines = told["events"] + told["duplicates"] + told["dead_letters"]
     print(f"{took:.1f} s, {lines / max(took, 1e-9):,.0f} events/s", file=sys.stderr)

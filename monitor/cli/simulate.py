@@ -48,7 +48,7 @@ def simulate(
 ) -> None:
     """Make a seeded world of parcels and complaints, with a file saying what was planted in it.
 
-    The file can be given to replay, backtest or ingest --history.
+    The file can be given to replay or ingest --history.
     """
     if list_them:
         _print_scenarios(as_json)

@@ -26,8 +26,8 @@ from monitor.core.baseline import Floats
 ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8")
 FACTORS: Final = (0.7, 0.35, 0.08)
 STRETCHES: Final = (1.35, 1.8)
-#: Which alternatives mean that a stage stands still rather than being slow.
-STALLED: Final = (1, 2)
+#: The alternative that means that a stage stands still rather than being slow.
+STALLED: Final = 2
 
 
 def stretched(increments: Floats, k: float) -> Floats:

@@ -59,6 +59,7 @@ class FleetHeader(Struct):
     counts: dict[str, int] = {}
     lags: dict[int, int] = {}
     feeds: dict[str, int] = {}
+    silent: dict[str, int] = {}  # carrier → days in a row without reports
     first_us: int = 1 << 62
     last_us: int = 0
 
@@ -177,8 +178,8 @@ class FleetFold:
             self._warm = self._is_warm()
 
     def _is_warm(self) -> bool:
-        """Whether time alone can still change a channel or close an incident."""
-        return bool(self._open) or any(is_warm(channel) for channel in self.channels.values())
+        """Whether time alone can still change a channel (an open incident waits for reports, not for time)."""
+        return any(is_warm(channel) for channel in self.channels.values())
 
     def settle(self) -> None:
         """Add what is held for ticks not closed yet, judging nothing: the end of a replay between two grid points."""
@@ -299,12 +300,14 @@ class FleetFold:
         for name, incident_id in self._open.items():
             (young if keeps_from_learning(self.incidents[incident_id], day) else old).add(name)
         warm = [is_warm(channel) for channel in channels]
-        verdicts = judge_day(day, names, channels, young, old, self.params, warm)
+        verdicts = judge_day(day, names, channels, young, old, self.params, warm, self.header.silent)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
         first_day = day if self.header.first_day is None else self.header.first_day
         in_shadow = day - first_day < self.params.shadow_days
+        if not verdicts:
+            return  # nothing was reported at all: that resolves nothing
         for name in sorted({*verdicts, *self._open}):
             verdict = verdicts.get(name)
             known = self._open.get(name)

@@ -70,7 +70,7 @@ def mode_of(clock: int, alternative: int) -> str:
     """The contract's ``mode`` for the clock and alternative that say most."""
     if clock == 0:
         return "no_first_scan"
-    return "stage_stalled" if alternative in STALLED[1:] and clock < len(CLOCKS) - 1 else "transit_slow"
+    return "stage_stalled" if alternative == STALLED and clock < len(CLOCKS) - 1 else "transit_slow"
 
 
 def judge_incident(

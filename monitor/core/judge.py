@@ -45,6 +45,8 @@ SPECIAL_MARGIN = 0.35  # slack inside known holiday windows
 SPECIAL_CV2 = 0.03  # more tempering there
 SPECIAL_LEAST = 3.0  # expected exits of a carrier that is compared with
 LAST_MILE = 3
+SILENT_RATIO = 0.35  # less than this of what a feed is expected to report is silence
+SILENT_DAYS = 4  # after which a carrier is judged though its feed is silent
 SPREAD_PRIOR = (0.02 * 400.0, 400.0)  # cv² of 0.02, worth four weeks of ten expected exits
 
 
@@ -68,13 +70,14 @@ def judge_day(
     relearnt: Set[str],
     params: Params,
     warm: Sequence[bool],
+    silent: dict[str, int],
 ) -> dict[str, Judged]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
 
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Returns the verdicts of the channels
-    that had something at risk.
+    that had something at risk. ``silent`` (carrier → days in a row on which its feed was silent) is brought up to date.
     """
     rows = np.flatnonzero(warm)
     if not rows.size:
@@ -91,6 +94,7 @@ def judge_day(
         hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
         blocks.append(_Block(day, [int(i) for i in block], channels, cumulative(hazards), factor[block], params))
     _mark_special(day, names, carriers, blocks)
+    _hold_silent_feeds(names, blocks, silent)
     verdicts: dict[str, Judged] = {}
     for some in blocks:
         some.weigh(cv2[some.rows])
@@ -272,6 +276,46 @@ def _mark_special(day: int, names: Sequence[str], carriers: Ints, blocks: Sequen
         else:
             block.factor[i, clock] *= ratio
             block.expected[i, clock] *= ratio
+
+
+def _hold_silent_feeds(names: Sequence[str], blocks: Sequence[_Block], silent: dict[str, int]) -> None:
+    """Do not judge, or learn from, what was not reported: a silent feed is not a silent channel.
+
+    A carrier's feed is silent when all its stages that expect something show less than ``SILENT_RATIO`` of it; one
+    stage alone may be a fault of the carrier. After ``SILENT_DAYS`` its channels are judged all the same, unless the
+    feeds of all carriers are silent: then nothing arrives at all.
+    """
+    seen: dict[str, Floats] = {}
+    for block in blocks:
+        sums = np.stack((block.exits.sum(axis=-1), block.expected), axis=-1)[:, :STAGE_CLOCKS]
+        for i, row in enumerate(block.rows):
+            carrier = feed_of(names[row])
+            seen[carrier] = seen.get(carrier, 0.0) + sums[i]
+    quiet = {carrier for carrier, sums in seen.items() if _is_silent(sums)}
+    all_sums = sum(seen.values())
+    nothing_arrives = isinstance(all_sums, np.ndarray) and _is_silent(all_sums)
+    for carrier in sorted(seen):
+        if carrier in quiet:
+            silent[carrier] = silent.get(carrier, 0) + 1
+        else:
+            silent.pop(carrier, None)
+    for block in blocks:
+        for i, row in enumerate(block.rows):
+            carrier = feed_of(names[row])
+            if nothing_arrives or (carrier in quiet and silent[carrier] <= SILENT_DAYS):
+                block.judged[i] = False
+                block.special[i] = True
+
+
+def _is_silent(sums: Floats) -> bool:
+    """Whether two stages or more expected something, ``[stage, exits | expected]``, and none of them showed it."""
+    told = sums[sums[:, 1] >= SPECIAL_LEAST]
+    return len(told) >= 2 and bool((told[:, 0] < SILENT_RATIO * told[:, 1]).all())
+
+
+def feed_of(channel: str) -> str:
+    """The carrier whose feed tells of a channel: its carrier without the service."""
+    return channel.rsplit("|", 1)[1].split("/", 1)[0]
 
 
 def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:

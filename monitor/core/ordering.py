@@ -3,7 +3,8 @@
 Rules it keeps:
 
 1. Log position decides. The *effective recorded time* of an event is the stated one, but never before that of
-   the previous event of its partition, and always after the last tick of its partition.
+   the previous event of its partition, and always after the last tick of its partition. A stated time from 2089 on
+   is not believed: one broken date must not move the clock past everything that comes after it.
 2. A tick at grid point T stands after every event recorded up to T and before every later one.
 3. Where no log has decided yet, events are sorted by (recorded time, sequence, source, id), then by their
    canonical bytes.
@@ -14,6 +15,8 @@ All times are integer microseconds since 1970 UTC.
 from __future__ import annotations
 
 from typing import Final
+
+from monitor.core.vocabulary import YEAR_2000_US, YEAR_2089_US
 
 SortKey = tuple[int, str, str, str]
 
@@ -34,13 +37,15 @@ class EffectiveClock:
 
     def stamp(self, stated_us: int) -> int:
         """The effective recorded time of the next event, which states ``stated_us``."""
+        if stated_us >= YEAR_2089_US:
+            stated_us = YEAR_2000_US
         if stated_us > self.floor_us:
             self.floor_us = stated_us
         return self.floor_us
 
     def tick(self, at_us: int) -> bool:
         """Pass a tick at ``at_us``. False, and nothing changes, when an event or tick after it came before."""
-        if at_us < self.floor_us:
+        if at_us < self.floor_us or at_us >= YEAR_2089_US:
             return False
         self.floor_us = at_us + 1
         return True

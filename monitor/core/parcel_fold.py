@@ -185,6 +185,8 @@ class ParcelFold:
 
     def tick(self, at_us: int) -> None:
         """The clock ticked at ``at_us`` (a grid point): every tick up to it is done; repeats change nothing."""
+        if at_us >= YEAR_2089_US:
+            return
         last = at_us // self._tick_us
         header = self.header
         if header.tick is None:
@@ -228,18 +230,15 @@ class ParcelFold:
     def apply(self, event: Event, stated_us: int, raw: bytes, position: Position) -> None:
         """Fold one event. ``stated_us``: its recorded time as stated or defaulted; ``raw``: the bytes to keep of it."""
         kind = event.__class__
-        said_us = stated_us
-        if not YEAR_2000_US <= said_us < YEAR_2089_US:
-            stated_us = YEAR_2000_US  # not believed: it must not move the clock
         if kind is ClockTicked:
-            self.tick(min(to_us(event.data.at), stated_us))  # type: ignore[union-attr]
+            self.tick(to_us(event.data.at))  # type: ignore[union-attr]
             return
         recorded = self.stamp(stated_us)
         time = to_us(event.time)
         parcel_id: str | None = getattr(event.data, "parcel_id", None)
-        if not YEAR_2000_US <= time <= recorded + DAY_US or recorded - time > self._lateness_us or said_us != stated_us:
+        if not YEAR_2000_US <= time <= recorded + DAY_US or recorded - time > self._lateness_us:
             try:
-                check_times(time, recorded if said_us == stated_us else said_us, self._lateness_us, event.history)
+                check_times(time, recorded, self._lateness_us, event.history)
             except Rejected as error:
                 if self._is_home(event):
                     if self._is_repeat(event, parcel_id):

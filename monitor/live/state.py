@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from monitor.core.channel import Channel
-from monitor.core.contribution import Segment
+from monitor.core.contribution import DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident
@@ -23,7 +23,7 @@ from monitor.core.parcel_fold import Header, ParcelFold, Thing
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder, home_of
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
-from monitor.read.lists import Picture
+from monitor.read.lists import Picture, dead_letter_record
 from monitor.wire.decode import with_recorded
 
 _letter: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -67,8 +67,13 @@ class SavedState:
             )
             fold.tick(last_us // self.params.tick_us * self.params.tick_us)
             fleet.step(fold.take("", partition, self.fleet.marks.get(partition, -1) + 1))
+            self._set_aside(fold.dead_letters)
         fleet.settle()
+        self._set_aside(fleet.dead_letters)
         return self
+
+    def _set_aside(self, letters: list[DeadLetter]) -> None:
+        self.letters += [dead_letter_record(letter, letter.recorded_us) for letter in letters]
 
     def sha256(self) -> str:
         """Hash of the state, comparable with that of a replay."""

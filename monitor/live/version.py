@@ -1,17 +1,22 @@
-"""Which folds made a state: a state made by others is rebuilt from the log."""
+"""Which folds made a state: a state made by other folds, or with other parameters, is rebuilt from the log."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from importlib.resources import files
 
 from monitor import __version__
-from monitor.core.identity import hash64
 from monitor.core.params import Params
-
-#: Raised whenever the folds' state, or what they make of a log, changes.
-STATE_FORMAT = 1
 
 
 def state_version(params: Params) -> str:
-    """Version of the program, format of the state, and a hash of the parameters."""
-    return f"{__version__}/{STATE_FORMAT}/{hash64(json.dumps(params.as_dict(), sort_keys=True)):016x}"
+    """Version of the program and a hash of the core's source and the parameters.
+
+    The source itself is hashed, so nobody has to remember to raise a number when a fold or a state changes.
+    """
+    sha = hashlib.sha256(json.dumps(params.as_dict(), sort_keys=True).encode())
+    sources = [file for file in files("monitor.core").iterdir() if file.name.endswith(".py")]
+    for file in sorted(sources, key=lambda file: file.name):
+        sha.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return f"{__version__}/{sha.hexdigest()[:16]}"

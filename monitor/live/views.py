@@ -60,6 +60,8 @@ class LiveViews:
         self._as_of: str | None = None
         self._picture: Picture | None = None
         self._letters_end = -1
+        self._letters_total: Samples = []
+        self._failed: str | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="views", daemon=True)
@@ -87,6 +89,7 @@ class LiveViews:
                     took = time.monotonic() - started
                     self._stop.wait(max(_LEAST_S, _SHARE * took) if took > _LOOK_S else _LOOK_S)
         except Exception as error:
+            self._failed = f"The lists are no longer renewed: {error}"
             _LOG.error("views_failed", error=repr(error), exc_info=error)
 
     def _follow(self, log: EmbeddedLog) -> bool:
@@ -105,7 +108,9 @@ class LiveViews:
         end = log.end_offset(DEAD_LETTERS, 0)
         if end != self._letters_end:
             self._letters_end = end
-            letters = [public(letter) for letter in DeadLetterBox(log).letters()]
+            box = DeadLetterBox(log)
+            self._letters_total = [({"reason": reason}, n) for reason, n in sorted(box.totals().items())]
+            letters = [public(letter) for letter in box.letters()]
             letters.sort(key=lambda letter: str(letter["recordedtime"]), reverse=True)
             self._lists["dead_letters"] = letters
         return changed
@@ -182,8 +187,9 @@ class LiveViews:
     def health(self) -> Record:
         """See :class:`~monitor.read.views.Views`."""
         told = self._health()
-        if not self.fresh.is_set():
-            told = {**told, "ready": False, "reasons": [*told["reasons"], "The lists are not read yet."]}
+        problem = self._failed or (None if self.fresh.is_set() else "The lists are not read yet.")
+        if problem is not None:
+            told = {**told, "ready": False, "reasons": [*told["reasons"], problem]}
         watermark = self._families.get("event_watermark_timestamp_seconds")
         return {
             **told,
@@ -193,4 +199,5 @@ class LiveViews:
 
     def families(self) -> dict[str, Samples]:
         """See :class:`~monitor.read.views.Views`."""
-        return {**self._families, **self._runtime()}
+        # Dead letters are counted where they are kept: those of the gateway never reach the folds.
+        return {**self._families, "dead_letters_total": self._letters_total, **self._runtime()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -37,6 +38,10 @@ class DeadLetterBox:
             else:
                 found.setdefault(name, letter)
         return sorted(found.values(), key=lambda letter: (letter["raw"], letter["reason"]))
+
+    def totals(self) -> Counter[str]:
+        """How many letters there ever were, by reason."""
+        return Counter(letter["reason"] for _, letter in self._records() if letter is not None)
 
     def replayed(self) -> set[str]:
         """The ids of letters that were replayed and have not failed again since."""

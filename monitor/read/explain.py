@@ -8,6 +8,7 @@ from monitor.core.channel import EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.incidents import record
+from monitor.core.parcel import stage
 from monitor.core.vocabulary import CLOCKS
 from monitor.read.figures import channel_record
 from monitor.read.lists import Picture
@@ -26,7 +27,7 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
     if row is None:
         return None
     channel = picture.channels[row["channel"]]
-    leg = next((i for i, (reason, _) in enumerate(LEGS) if reason == row["reason"]), len(LEGS) - 1)
+    leg = min(stage(picture.parcels[id_]), len(LEGS) - 1)
     return {
         "kind": "watch_item",
         "record": row,

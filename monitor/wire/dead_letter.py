@@ -23,16 +23,21 @@ def dead_letter(
     ``raw`` is text; bytes that are no UTF-8 stand in it as ``\\xff``, and then ``raw_base64`` holds them exactly.
     ``reader`` (not part of the contract) says how a row of a table becomes events.
     """
-    letter: Letter = {"position": dict(position)}
+    letter: Letter = {"position": {name: _plain(value) for name, value in position.items()}}
     try:
         letter["raw"] = raw.decode()
     except UnicodeDecodeError:
         letter["raw"] = raw.decode(errors="backslashreplace")
         letter["raw_base64"] = base64.b64encode(raw).decode()
-    letter |= {"reason": reason, "detail": detail, "recordedtime": from_us(recorded_us)}
+    letter |= {"reason": reason, "detail": _plain(detail), "recordedtime": from_us(recorded_us)}
     if reader is not None:
         letter["reader"] = msgspec.to_builtins(reader)
     return letter
+
+
+def _plain(value: Any) -> Any:
+    """A value of a record; bytes of a file's name that are no UTF-8 stand in it as ``\\udcff``."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def raw_of(letter: Mapping[str, Any]) -> bytes:

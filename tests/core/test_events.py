@@ -28,7 +28,7 @@ BOUND = 60 * DAY_US
 
 @pytest.mark.parametrize("name", ["a|b", "|", "tab\t", "line\n", "\0", "\x7f", "\x85", "\x1b[0m"])
 def test_names_hold_neither_bars_nor_control_characters(name: str) -> None:
-    with pytest.raises(Rejected, match="data.carrier may not hold") as error:
+    with pytest.raises(Rejected, match=r"data\.carrier may not hold") as error:
         check_name("carrier", name)
     assert error.value.reason == "invalid_event"
     for field in ("product", "carrier", "service"):
@@ -59,7 +59,6 @@ def _reason(time_us: int, recorded_us: int, history: bool = False) -> str | None
     try:
         check_times(time_us, recorded_us, BOUND, history)
     except Rejected as error:
-        assert error.detail
         return error.reason
     return None
 

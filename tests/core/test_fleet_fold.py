@@ -93,13 +93,15 @@ def test_the_watermark_is_the_ninth_decile_of_the_reporting_lag() -> None:
     assert world.fleet.open_day - START_DAY == 5
 
 
-def _steady(days: int, slow_from: int | None = None, per_day: int = 12) -> list[bytes]:
+def _steady(
+    days: int, slow_from: int | None = None, per_day: int = 12, carrier: str = "post", first: int = 0
+) -> list[bytes]:
     """A channel of parcels accepted after a day, delivered after 8 to 12; from a day on half as fast."""
     lines = []
-    for day in range(days):
+    for day in range(first, days):
         for i in range(per_day):
-            parcel = f"{day}-{i}"
-            lines.append(registered(parcel, day + 0.3))
+            parcel = f"{carrier}-{day}-{i}"
+            lines.append(registered(parcel, day + 0.3, carrier=carrier))
             lines.append(scanned(parcel, "accepted", day + 1.3))
             takes = 8 + (i * 7 + day) % 5
             if slow_from is not None and day >= slow_from:
@@ -138,14 +140,12 @@ def test_an_incident_keeps_its_id_and_its_known_by_as_the_log_grows() -> None:
     assert len(seen) == 1
 
 
-def test_an_incident_is_closed_when_the_channel_has_fallen_silent_and_stays_in_the_file() -> None:
-    lines = [
-        *_steady(130, slow_from=100),
-        made("rule.declared.v1", 500, {"rule_id": "x", "effect": "refuse"}, subject="x"),
-    ]
-    [incident] = picture(replayed(lines)).incident_records()
+def test_missing_reports_neither_open_nor_resolve_an_incident() -> None:
+    last_word = made("rule.declared.v1", 500, {"rule_id": "x", "effect": "refuse"}, subject="x")
+    assert picture(replayed([*_steady(130), last_word])).incident_records() == []
+    [incident] = picture(replayed([*_steady(130, slow_from=100), last_word])).incident_records()
     assert incident["severity"] == "page"
-    assert incident["closed_at"] is not None
+    assert incident["closed_at"] is None
 
 
 def test_a_broken_date_long_ago_does_not_end_the_shadow() -> None:

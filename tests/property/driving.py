@@ -58,7 +58,9 @@ def in_order(lines: Iterable[bytes]) -> list[tuple[int, Event, bytes]]:
     for raw in lines:
         event = decode(raw)
         rows.append((to_us(event.recordedtime or event.time), event, raw))
-    rows.sort(key=lambda row: (*sort_key(row[0], row[1].sequence, row[1].source, row[1].id), canonical_body(row[1]), row[2]))
+    rows.sort(
+        key=lambda row: (*sort_key(row[0], row[1].sequence, row[1].source, row[1].id), canonical_body(row[1]), row[2])
+    )
     return rows
 
 

@@ -287,7 +287,9 @@ class Oracle:
             reached = [one.registered, *((one.first(*names) or never) for names in steps)]
             stops = [one.first(name) for name in ("customs_held", "returning", "returned", "lost", "security_returned")]
             stop = min([never, *(time for time in stops if time), *(time for _, time in one.claims)])
-            for clock, (entry, later) in enumerate([*((reached[i], reached[i + 1 :]) for i in range(4)), (reached[0], reached[4:])]):
+            for clock, (entry, later) in enumerate(
+                [*((reached[i], reached[i + 1 :]) for i in range(4)), (reached[0], reached[4:])]
+            ):
                 end = min(later)
                 if clock in (1, 2, 3) and (entry == never or entry > end or entry >= stop):
                     continue

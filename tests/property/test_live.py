@@ -21,6 +21,7 @@ from worlds import SHORT, worlds
 
 from monitor.core.events import ClockTicked, Rejected, route
 from monitor.core.params import Params
+from monitor.core.vocabulary import YEAR_2000_US, YEAR_2089_US
 from monitor.live.checkpoint import Checkpointer
 from monitor.live.faust_app import make_app
 from monitor.live.folding import FleetHandler, ParcelHandler
@@ -81,6 +82,7 @@ class Played:
 
     def fold_all(self) -> None:
         """Fold and save until nothing is left."""
+        assert self.checkpointer.commit()
         while sum(self.fold(topic, p, 1_000) for topic, p in self.next):
             assert self.checkpointer.commit()
 
@@ -115,9 +117,8 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
     expected = told(world)
     state = saved_state(log, params)
     assert state.behind == 0
-    letters = without_position(state.letters)
     state.ended_at(world.as_of_us or 0)
-    assert letters == expected["dead_letters"]
+    assert without_position(state.letters) == expected["dead_letters"]
     things: dict[str, Any] = {}
     for part in state.things:
         for name, thing in part.items():
@@ -145,6 +146,7 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
 def test_live_ends_where_a_replay_of_its_export_ends(lines: list[bytes], partitions: int, data: st.DataObject) -> None:
     draw = data.draw
     params = SHORT
+    lines = [line for line in lines if YEAR_2000_US <= recorded_us(line) < YEAR_2089_US]  # no others pass the gateway
     order = draw(st.permutations(lines)) if draw(st.booleans()) else sorted(lines, key=recorded_us)
     with a_log(partitions) as log:
         appenders = [Appender(log), Appender(log)]  # two programs; neither knows what the other appends

@@ -35,11 +35,15 @@ def _compare(found: dict[str, Any], figures: Figures) -> None:
         k, n = figures[name]
         assert found[name]["n"] == n, name
         if n:
-            assert math.isclose(found[name]["value"], (k / n) * (1000 if name == "complaints_per_1000" else 1), abs_tol=1e-6), name
+            assert math.isclose(
+                found[name]["value"], (k / n) * (1000 if name == "complaints_per_1000" else 1), abs_tol=1e-6
+            ), name
     for name, p in (("p50", 0.5), ("p80", 0.8), ("p95", 0.95)):
         # The folds count whole hours, so an end may change places with another one within the hour.
         earliest, latest = (
-            kaplan_meier_quantile([(t + shift if ended else t + 3 * shift, ended) for t, ended in figures["transit"]], p)
+            kaplan_meier_quantile(
+                [(t + shift if ended else t + 3 * shift, ended) for t, ended in figures["transit"]], p
+            )
             for shift in (-1, 1)
         )
         value = found["transit_days"][name]["value"]

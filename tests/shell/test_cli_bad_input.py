@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hand_logs import Out, replayed, validator
+from hand_logs import accounted, replayed, validator
 from made_events import all_in_log, event, registered, scanned, write_lines
 
 from monitor.cli.dead_letters import dead_letters
@@ -80,12 +81,6 @@ def ingested(directory: Path, path: Path, *arguments: str) -> tuple[int, dict[st
     result = CliRunner().invoke(ingest, [str(path), "--data", str(directory), "--json", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, json.loads(result.stdout) if result.exit_code != 2 else {"said": result.stderr}
-
-
-def accounted(out: Out, lines: int) -> None:
-    told = out.summary
-    assert told["events"] + told["duplicates"] + told["dead_letters"] == lines
-    assert len(out.lines("dead_letters")) == told["dead_letters"]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -217,3 +212,12 @@ def test_events_of_every_type_are_taken(tmp_path: Path) -> None:
     out = replayed(tmp_path, files=[path])
     assert (out.summary["events"], out.letters()) == (10, [])
     assert ingested(tmp_path / "data", path)[1]["events"] == 10
+
+
+@pytest.mark.parametrize("content", [b"rubbish\n", b"\x89PNG\r\n\x1a\n" + bytes(999)])
+def test_the_name_of_a_file_may_be_any_bytes(tmp_path: Path, content: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl"))
+    path.write_bytes(content)
+    (letter,) = replayed(tmp_path, files=[path]).lines("dead_letters")
+    assert letter["position"]["file"].endswith("/\\udcff.jsonl")
+    assert ingested(tmp_path / "data", path)[0] == 1

@@ -288,8 +288,8 @@ def test_a_copy_is_only_brought_back_into_an_empty_directory(filled: Path, tmp_p
 
 def test_a_copy_that_cannot_be_written_is_told(filled: Path, tmp_path: Path) -> None:
     result = run("backup", "--out", tmp_path / "no" / "such" / "place", "--data", filled)
-    assert result.exit_code in (1, 2)
-    assert "place" in result.stderr
+    assert result.exit_code == 2
+    assert f"There is no directory {tmp_path / 'no' / 'such'}" in result.stderr
 
 
 def test_a_damaged_copy_is_not_brought_back(filled: Path, tmp_path: Path) -> None:
@@ -363,3 +363,12 @@ def test_the_program_starts_as_a_module_and_names_its_version() -> None:
     command = [sys.executable, "-m", "monitor", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.startswith("channel-monitor, version ")
+
+
+def test_a_full_disk_behind_an_output_is_told_in_a_sentence(filled: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "monitor", "channels", "--data", str(filled)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
