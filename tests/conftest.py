@@ -14,7 +14,7 @@ from web_client import Asker
 
 from monitor.web.settings import WebSettings
 
-settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True)
+settings.register_profile("quick", max_examples=12, deadline=None, derandomize=True)
 settings.register_profile(
     "thorough", max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "2000")), deadline=None, print_blob=True
 )

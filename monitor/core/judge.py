@@ -282,18 +282,19 @@ def _hold_silent_feeds(names: Sequence[str], blocks: Sequence[_Block], silent: d
     """Do not judge, or learn from, what was not reported: a silent feed is not a silent channel.
 
     A carrier's feed is silent when all its stages that expect something show less than ``SILENT_RATIO`` of it; one
-    stage alone may be a fault of the carrier. After ``SILENT_DAYS`` its channels are judged all the same, unless the
-    feeds of all carriers are silent: then nothing arrives at all.
+    stage alone may be a fault of the carrier. After ``SILENT_DAYS`` its channels are judged all the same, unless
+    nothing arrives at all: no parcel enters or leaves any stage, or the feeds of all carriers are silent.
     """
     seen: dict[str, Floats] = {}
+    arrived = 0.0
     for block in blocks:
+        arrived += float(block.exits.sum() + block.at_risk[..., 0].sum())
         sums = np.stack((block.exits.sum(axis=-1), block.expected), axis=-1)[:, :STAGE_CLOCKS]
         for i, row in enumerate(block.rows):
             carrier = feed_of(names[row])
             seen[carrier] = seen.get(carrier, 0.0) + sums[i]
     quiet = {carrier for carrier, sums in seen.items() if _is_silent(sums)}
-    all_sums = sum(seen.values())
-    nothing_arrives = isinstance(all_sums, np.ndarray) and _is_silent(all_sums)
+    nothing_arrives = arrived == 0 or _is_silent(np.sum(list(seen.values()), axis=0))
     for carrier in sorted(seen):
         if carrier in quiet:
             silent[carrier] = silent.get(carrier, 0) + 1

@@ -18,6 +18,9 @@ from monitor.wire.incoming import Flow
 
 _LOG: Final = structlog.get_logger(__name__)
 _LOOK_S: Final = 0.5
+_FIRST_RETRY_S: Final = 1.0
+_LAST_RETRY_S: Final = 30.0
+_AHEAD_RECORDS: Final = 64  # records in the log that need not be folded before the next part
 
 
 class Ticker:
@@ -59,6 +62,7 @@ class Feed:
     def __init__(self, log: EmbeddedLog, params: Params, rows: Iterable[Flow], part: int = 2_000) -> None:
         self._log = log
         self._params = params
+        self._gateway = Gateway(log, params, history=True)
         self._rows = rows
         self._part = part
         self.appended = 0
@@ -66,24 +70,32 @@ class Feed:
     async def run(self, ready: asyncio.Event, lag: Callable[[], int], progress: Callable[[int], None]) -> None:
         """Append everything. ``lag`` tells the records not yet folded; ``progress`` gets the events appended."""
         await ready.wait()
-        gateway = Gateway(self._log, self._params, history=True)
         part: list[Flow] = []
         for row in self._rows:
             part.append(row)
             if len(part) >= self._part:
-                await self._send(gateway, part, lag, progress)
+                await self._send(part, lag, progress)
                 part = []
-        await self._send(gateway, part, lag, progress)
+        await self._send(part, lag, progress)
         while lag():
             await asyncio.sleep(0.05)
         _LOG.info("feed_done", events=self.appended)
 
-    async def _send(
-        self, gateway: Gateway, part: list[Flow], lag: Callable[[], int], progress: Callable[[int], None]
-    ) -> None:
-        outcome = gateway.ingest(part)
+    async def _send(self, part: list[Flow], lag: Callable[[], int], progress: Callable[[int], None]) -> None:
+        wait_s = _FIRST_RETRY_S
+        while True:
+            try:
+                outcome = self._gateway.ingest(part)
+                break
+            except (LogFullError, LogBusyError) as error:
+                # What was appended of this part comes again; the folds know it by its ids. The gateway is made anew:
+                # this one remembers dead letters that did not get into the log.
+                self._gateway = Gateway(self._log, self._params, history=True)
+                _LOG.error("feed_blocked", reason=str(error), retry_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LAST_RETRY_S)
         self.appended += outcome.accepted
         progress(self.appended)
         await asyncio.sleep(0)
-        while lag() > 64:
+        while lag() > _AHEAD_RECORDS:
             await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import shutil
 import sqlite3
 import time
@@ -235,9 +236,14 @@ def _explain(error: sqlite3.Error, path: Path) -> LogError:
 
 
 def _no_space(path: Path) -> bool:
-    # SQLite reports a full disk as an I/O error when it happens in the shared memory file or in fsync.
+    # SQLite reports a full disk as an I/O error when it happens in the shared memory file or in fsync, and likewise a
+    # file that may not grow (ulimit -f).
     with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free < _FREE_BYTES_NEEDED
+        if shutil.disk_usage(path.parent).free < _FREE_BYTES_NEEDED:
+            return True
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        sizes = [file.stat().st_size for file in path.parent.glob(path.name + "*")]
+        return limit != resource.RLIM_INFINITY and max(sizes, default=0) + _FREE_BYTES_NEEDED > limit
     return False
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 from monitor.core.channel import EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import ALTERNATIVES
-from monitor.core.incidents import record
-from monitor.core.parcel import stage
-from monitor.core.vocabulary import CLOCKS
+from monitor.core.incidents import Incident, record
+from monitor.core.parcel import DELIVERED, outcome, stage
+from monitor.core.vocabulary import CLOCKS, END_TO_END
 from monitor.read.figures import channel_record
 from monitor.read.lists import Picture
 from monitor.read.watchlist import LEGS
@@ -42,6 +42,7 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
 
 def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
     incident = picture.incidents[id_]
+    chased = [row["parcel_id"] for row in watch if row["incident_id"] == id_]
     channel = picture.channels[incident.channel]
     params = picture.params
     severity = picture.open_incidents().get(incident.channel)
@@ -77,8 +78,26 @@ def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
                 incident.channel, channel, picture.as_of_us, params, severity.severity if severity else None
             ),
         },
-        "parcels": [row["parcel_id"] for row in watch if row["incident_id"] == id_][:PARCELS_SHOWN],
+        "parcels": (_in_stage(picture, incident) or chased)[:PARCELS_SHOWN],
     }
+
+
+def _in_stage(picture: Picture, incident: Incident) -> list[str]:
+    """The parcels that stood in the incident's stage when it became known, those first that had stood there longest."""
+    clock = CLOCKS.index(incident.clock)
+    first, last = (DELIVERED, DELIVERED) if clock == END_TO_END else (clock + 1, DELIVERED)
+    found = []
+    for parcel_id, parcel in picture.parcels.items():
+        if parcel.channel != incident.channel:
+            continue
+        since = parcel.registered_us if clock in (0, END_TO_END) else parcel.times[clock]
+        until = min((t for t in parcel.times[first : last + 1] if t), default=None)
+        end = outcome(parcel)
+        if end is not None:
+            until = min(until or end[1], end[1])
+        if 0 < since <= incident.known_us and (until is None or until > incident.known_us):
+            found.append((since, parcel_id))
+    return [parcel_id for _, parcel_id in sorted(found)]
 
 
 def _finite(value: float) -> float | None:

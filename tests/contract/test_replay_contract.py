@@ -286,4 +286,4 @@ def test_the_watchlist_goes_by_priority_then_days_left_then_parcel(watched: Out)
     assert days_left["complained"] == (1, 74)
     assert days_left["soon"] == (2, 44)
     assert days_left["settled"] == (3, 75)
-    assert days_left["over"][0] == 4
+    assert days_left["over"] == (4, -6)

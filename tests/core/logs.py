@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 
 from monitor.core.params import Params
-from monitor.core.parcel_fold import Header, ParcelFold
 from monitor.replay.driver import Replay, World
 from monitor.wire.incoming import Incoming
 
@@ -77,8 +76,3 @@ def replayed(lines: list[bytes], until: float | None = None, params: Params | No
     run = Replay(params or Params(), None if until is None else us(until))
     run.add(Incoming("made.jsonl", i, line, event=line) for i, line in enumerate(lines, start=1))
     return run.run()
-
-
-def restarted(world: World) -> ParcelFold:
-    """A parcel fold on the state of a world."""
-    return ParcelFold(world.params, world.parcels, world.things, Header())

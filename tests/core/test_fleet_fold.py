@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from logs import START_DAY, made, registered, replayed, scanned
 
@@ -141,15 +143,28 @@ def test_an_incident_keeps_its_id_and_its_known_by_as_the_log_grows() -> None:
 
 
 def test_missing_reports_neither_open_nor_resolve_an_incident() -> None:
+    end = json.loads(registered("end", 130.0))["time"]
     last_word = made("rule.declared.v1", 500, {"rule_id": "x", "effect": "refuse"}, subject="x")
-    assert picture(replayed([*_steady(130), last_word])).incident_records() == []
-    [incident] = picture(replayed([*_steady(130, slow_from=100), last_word])).incident_records()
+
+    def cut_off(lines: list[bytes]) -> list[bytes]:
+        return [*(line for line in lines if json.loads(line)["time"] < end), last_word]
+
+    assert picture(replayed(cut_off(_steady(160)))).incident_records() == []
+    [incident] = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
     assert incident["severity"] == "page"
     assert incident["closed_at"] is None
 
 
+def test_an_incident_is_closed_a_month_after_its_last_parcel_and_stays_in_the_file() -> None:
+    lines = [*_steady(130, slow_from=100), *_steady(340, per_day=2, carrier="wolf", first=120)]
+    [before], [after] = (picture(replayed(lines, until=day)).incident_records() for day in (130, 340))
+    assert (before["severity"], before["closed_at"]) == ("page", None)
+    assert after["closed_at"] is not None
+    assert {**after, "closed_at": None, "revision": 0} == {**before, "revision": 0}
+
+
 def test_a_broken_date_long_ago_does_not_end_the_shadow() -> None:
-    lines = [made("parcel.scanned.v1", -9_000, {"parcel_id": "P", "milestone": "other"}), *_steady(88, slow_from=60)]
+    lines = [made("parcel.scanned.v1", -9_300, {"parcel_id": "P", "milestone": "other"}), *_steady(88, slow_from=60)]
     incidents = picture(replayed(lines, until=88)).incident_records()
     assert {incident["severity"] for incident in incidents} <= {"ticket"}
     assert incidents
@@ -157,8 +172,8 @@ def test_a_broken_date_long_ago_does_not_end_the_shadow() -> None:
 
 def test_booked_days_that_were_judged_are_gone() -> None:
     world = replayed(_steady(20), until=20)
-    channel = world.channels[CHANNEL]
-    assert min(channel.booked) >= world.fleet.open_day
-    assert all(
-        split(key)[0] >= EXIT for key in channel.booked[world.fleet.open_day] if split(key)[1] < world.fleet.open_day
-    )
+    booked, day = world.channels[CHANNEL].booked, world.fleet.open_day
+    assert min(booked) == day
+    entered_before = [kind for kind, entry, _ in map(split, booked[day]) if entry < day]
+    assert entered_before
+    assert min(entered_before) >= EXIT

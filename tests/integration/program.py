@@ -204,3 +204,8 @@ def lines_to(path: Path, lines: Iterable[bytes]) -> Path:
     """A file of events."""
     path.write_bytes(b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
     return path
+
+
+def of_type(lines: Iterable[bytes], kind: str) -> list[bytes]:
+    """The events of one type."""
+    return [line for line in lines if b'"type":"%b"' % kind.encode() in line]

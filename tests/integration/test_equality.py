@@ -25,6 +25,7 @@ from program import (
     assert_equals_replay,
     assert_equals_replay_at_the_last_tick,
     lines_to,
+    of_type,
     recorded,
     records_behind,
     saved,
@@ -76,10 +77,6 @@ def changed(line: bytes, data: Json | None = None, **members: Any) -> bytes:
 
 def to_line(event: Json) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()
-
-
-def of_type(lines: Iterable[bytes], kind: str) -> list[bytes]:
-    return [line for line in lines if b'"type":"%b"' % kind.encode() in line]
 
 
 def trouble(lines: list[bytes], now: datetime, seed: int) -> list[bytes]:

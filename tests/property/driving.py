@@ -1,4 +1,4 @@
-"""Runs the folds in every way a log can be run: replayed, in packs, in partitions, restarted between any two records."""
+"""Runs the folds in every way a log can be run: replayed, in packs, in partitions, restarted after any record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monitor.core.events import ClockTicked, Event, canonical_body, route, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident
-from monitor.core.ordering import sort_key
+from monitor.core.ordering import SortKey, sort_key
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import Header, ParcelFold, Thing
@@ -58,10 +58,12 @@ def in_order(lines: Iterable[bytes]) -> list[tuple[int, Event, bytes]]:
     for raw in lines:
         event = decode(raw)
         rows.append((to_us(event.recordedtime or event.time), event, raw))
-    rows.sort(
-        key=lambda row: (*sort_key(row[0], row[1].sequence, row[1].source, row[1].id), canonical_body(row[1]), row[2])
-    )
+    rows.sort(key=lambda row: (_sort_key(row[0], row[1]), canonical_body(row[1]), row[2]))
     return rows
+
+
+def _sort_key(recorded_us: int, event: Event) -> SortKey:
+    return sort_key(recorded_us, event.sequence, event.source, event.id)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The folds give the same for the same events, however these come: shuffled, repeated, in packs, partitions, restarts."""
+"""The folds give the same for the same events, however these come: shuffled, repeated, in packs or partitions."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from driving import replayed, told
 from faust.types import TP
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from worlds import SHORT, worlds
 
@@ -141,7 +141,6 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
     assert state.sha256() == world.sha256()
 
 
-@settings(max_examples=60, deadline=None)
 @given(worlds, st.sampled_from([4, 4, 7, 1]), st.data())
 def test_live_ends_where_a_replay_of_its_export_ends(lines: list[bytes], partitions: int, data: st.DataObject) -> None:
     draw = data.draw

@@ -221,4 +221,4 @@ histories = st.builds(
 worlds = histories.map(lambda some: [line(document) for document in some])
 #: Lines that are no events.
 garbage = st.sampled_from([b"{", b"[]", b"{}", b'{"time":"2026-03-02T00:00:00Z"}', b"\xff\xfe", b'"x"'])
-params = st.sampled_from([SHORT, SHORT, SHORT, Params()])
+params = st.sampled_from([*[SHORT] * 5, Params()])

@@ -217,6 +217,25 @@ def test_an_incident_is_explained_with_its_figures_its_rule_and_its_events(fille
     assert f"events-{told['events'][0]['position']['partition']}@" in text
 
 
+def test_a_closed_incident_still_names_the_parcels_it_was_about(own: Path, world: Path) -> None:
+    (incident,) = printed("incidents", "--data", own)
+    named = printed("explain", incident["incident_id"], "--data", own)["parcels"]
+    known_by = incident["known_by"]
+    scans: dict[str, list[str]] = {name: [] for name in named}
+    for line in world.read_text().splitlines():
+        one = json.loads(line)
+        if (
+            one["subject"] in scans
+            and one["type"] == "parcel.scanned.v1"
+            and one["data"]["milestone"] != "info_received"
+        ):
+            scans[one["subject"]].append(one["time"])
+    assert named
+    assert all(time > known_by for times in scans.values() for time in times)  # not scanned by then
+    run("act", incident["incident_id"], "ack", "--data", own)  # years later: it is long closed
+    assert printed("explain", incident["incident_id"], "--data", own)["parcels"] == named
+
+
 def test_a_parcel_on_the_watchlist_is_explained(filled: Path) -> None:
     row = printed("watchlist", "--data", filled)[0]
     told = printed("explain", row["parcel_id"], "--data", filled)
