@@ -16,8 +16,8 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import Segment
 from monitor.core.fleet_fold import FleetHeader, Unresolved
 from monitor.core.incidents import Incident
+from monitor.core.ledger import Thing
 from monitor.core.parcel import Parcel
-from monitor.core.parcel_fold import Thing
 
 _to_json = msgspec.json.Encoder(order="sorted").encode
 

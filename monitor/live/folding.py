@@ -19,9 +19,10 @@ from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.events import Rejected, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident, record
+from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
-from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.core.parcel_fold import ParcelFold
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
 from monitor.log.partition import partition_of

@@ -17,9 +17,10 @@ from monitor.core.contribution import DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident
+from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
-from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.core.parcel_fold import ParcelFold
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder, home_of
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS

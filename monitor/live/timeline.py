@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from monitor.core.events import Event, Rejected, from_us, route, to_us, type_of
+from monitor.core.ledger import Header
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel, outcome
-from monitor.core.parcel_fold import Header, ParcelFold
+from monitor.core.parcel_fold import ParcelFold
 from monitor.core.vocabulary import DAY_US
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.partition import key_hash

@@ -83,7 +83,9 @@ class LiveViews:
             with EmbeddedLog.open(self._directory, create=False, read_only=True) as log:
                 while not self._stop.is_set():
                     started = time.monotonic()
-                    if self._follow(log):
+                    with log.snapshot():  # all tables of one checkpoint, so that the lists agree with their tick
+                        changed = self._follow(log)
+                    if changed:
                         self._compute()
                     self.fresh.set()
                     took = time.monotonic() - started

@@ -22,10 +22,11 @@ from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.identity import raw_hash
 from monitor.core.incidents import Incident
+from monitor.core.ledger import Header, Thing
 from monitor.core.ordering import AFTER_ALL, normal_sequence
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
-from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.core.parcel_fold import ParcelFold
 from monitor.core.vocabulary import YEAR_2089_US
 from monitor.wire.decode import decode, without_sequence
 from monitor.wire.incoming import Incoming

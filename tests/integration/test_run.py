@@ -110,7 +110,7 @@ def test_it_is_ready_when_all_is_folded_and_says_why_it_is_not(data: Path, start
 
     wait_until(ready, "readiness")
     assert any("recovered" in reason or "not folded yet" in reason for reason in reasons)
-    wait_until(lambda: get(url + "/api/channels")[1]["items"], "channels")
+    wait_until(lambda: get(url + "/api/channels")[1], "channels")
     run.stop()
     assert read_status(data) is None
 
@@ -200,10 +200,10 @@ def test_what_is_ingested_is_folded_within_a_second(data: Path, start: Callable[
 def test_a_backup_taken_under_load_becomes_the_same_monitor(
     data: Path, start: Callable[..., Run], tmp_path: Path
 ) -> None:
-    run = start(data)
-    in_the_middle(run)
     with EmbeddedLog.open(data, read_only=True) as log:
         with_tick = log.end_offset("events", 0) + 1
+        run = start(data)
+        in_the_middle(run)
         wait_until(lambda: log.end_offset("events", 0) == with_tick, "the tick of now")  # the last thing appended
     verb("backup", "--out", tmp_path / "copy", "--data", data)
     run.wait_folded()
@@ -253,7 +253,7 @@ class _Limited:
         self.folder = folder
 
     def fill(self, run: Run) -> None:
-        size = max(file.stat().st_size for file in run.data.iterdir())
+        size = (run.data / "log.sqlite3-wal").stat().st_size
         resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (size + 4096, resource.RLIM_INFINITY))
 
     def make_room(self, run: Run) -> None:

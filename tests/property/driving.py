@@ -17,10 +17,11 @@ from monitor.core.events import ClockTicked, Event, canonical_body, route, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident
+from monitor.core.ledger import Header, Thing
 from monitor.core.ordering import SortKey, sort_key
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
-from monitor.core.parcel_fold import Header, ParcelFold, Thing
+from monitor.core.parcel_fold import ParcelFold
 from monitor.read.lists import Picture
 from monitor.replay.driver import Replay, World
 from monitor.replay.outputs import dead_letter_records, picture, summary
