@@ -68,8 +68,9 @@ def _state(log: EmbeddedLog, settings: Settings) -> list[Finding]:
     ends = {(EVENTS, p): log.end_offset(EVENTS, p) for p in range(log.partitions)}
     ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
     headers = log.headers()
-    records = sum(end for (topic, _), end in ends.items() if topic == EVENTS)
-    lag = sum(end - headers.get(place, 0) for place, end in ends.items())
+    starts = {place: log.first_offset(*place) for place in ends}
+    records = sum(end - starts[place] for place, end in ends.items() if place[0] == EVENTS)
+    lag = sum(end - headers.get(place, starts[place]) for place, end in ends.items())
     behind = [f"{topic}-{p}" for (topic, p), end in ends.items() if headers.get((topic, p), 0) > end]
     found: list[Finding] = [
         ("log", True, f"{log.path} can be read: {records:,} records in {log.partitions} partitions.")

@@ -199,6 +199,6 @@ def _notice(outcome: Outcome) -> str | None:
     return (
         f"{many(outcome.behind, 'event')} {'was' if outcome.behind == 1 else 'were'} recorded before "
         f"{from_us(outcome.frontier_us)[:16]}Z, up to which this log had come already. They change parcels, counts and "
-        "baselines; what was judged before is not judged again. To judge the merged history anew: "
-        "channel-monitor run --rebuild"
+        "baselines; what was judged before is not judged again. To have the past judged as if all of it had been "
+        "ingested in one call, stop the monitor and start it with: channel-monitor run --rebuild"
     )

@@ -102,7 +102,7 @@ def _is_folded(log: EmbeddedLog, settings: Settings) -> bool:
     ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
     headers = log.headers()
     return log.state_version == state_version(settings.params()) and all(
-        headers.get(place, 0) >= end for place, end in ends.items()
+        headers.get(place, log.first_offset(*place)) >= end for place, end in ends.items()
     )
 
 

@@ -13,10 +13,11 @@ import click
 import structlog
 from aiohttp import web
 
-from monitor.cli.common import FoundProblem, WrongUse, data_option, many
+from monitor.cli.common import FoundProblem, Progress, WrongUse, data_option, many
 from monitor.cli.feeding import FeedProgress
 from monitor.cli.logs import configure
 from monitor.connectors.files import UnusableFile, check_readable, read_events
+from monitor.core.params import Params
 from monitor.live.checkpoint import CheckpointSettings
 from monitor.live.clock import Feed, Ticker
 from monitor.live.engine import Engine, EngineError, EngineSettings
@@ -24,6 +25,7 @@ from monitor.live.folding import FleetHandler, ParcelHandler
 from monitor.live.version import state_version
 from monitor.live.views import LiveViews
 from monitor.log.embedded import EmbeddedLog
+from monitor.log.merging import merge_history
 from monitor.log.records import LogError
 from monitor.log.schema import FILE_NAME
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
@@ -43,14 +45,19 @@ _SHUTDOWN_S: Final = 1.0
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on (default 8080); 0 takes a free one.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
 @click.option("--feed", metavar="FILE", help="First stream this file of history into the log, in fast-forward.")
-@click.option("--rebuild", is_flag=True, help="Forget the state and fold the whole log again.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Put the log in the order of recorded times, history that came late among the rest; fold all of it again.",
+)
 def run(
     data: Path | None, host: str | None, port: int | None, config: Path | None, feed: str | None, rebuild: bool
 ) -> None:
     """The live monitor: folds the log, ticks, serves the page, the API and /metrics. Ctrl-C ends it.
 
     With --data (default ./data) it runs on the embedded log in that directory and needs no other server; `ingest` may
-    run beside it. A new version, or other detection settings, rebuild the state from the log by themselves.
+    run beside it. A new version, or other detection settings, rebuild the state from the log by themselves, in the order
+    of the log. --rebuild also judges the past anew with the history that was ingested into it later.
     """
     try:
         settings = load_settings(config)
@@ -64,7 +71,8 @@ def run(
     try:
         partitions = None if (directory / FILE_NAME).is_file() else settings.log.partitions
         with EmbeddedLog.open(directory, create=True, partitions=partitions) as log:
-            asyncio.run(_Monitor(log, settings, page, feed, rebuild, any_port=port is None).run())
+            _prepare(log, settings.params(), rebuild)  # not in the event loop: Ctrl-C must end it
+            asyncio.run(_Monitor(log, settings, page, feed, any_port=port is None).run())
     except (LogError, EngineError, UnusableFile) as error:
         raise FoundProblem(str(error)) from None
 
@@ -95,17 +103,34 @@ def _web_settings(settings: Settings, host: str | None, port: int | None) -> Web
     )
 
 
+def _prepare(log: EmbeddedLog, params: Params, rebuild: bool) -> None:
+    """Forget the state if that is asked for, or if another version or other settings made it."""
+    version = state_version(params)
+    with log.exclusive():
+        if rebuild:
+            progress = Progress("{:,} events read, {:,} put in order")
+            try:
+                merged = merge_history(log, params, progress, state_version=version)
+            finally:
+                progress.clear()
+            _LOG.info("history_merged", events=merged.events, ticks=merged.ticks, rewritten=merged.rewritten)
+        elif log.state_version != version:
+            log.new_generation(version)
+        else:
+            return
+    _LOG.info("state_rebuilt", reason="asked" if rebuild else "new version or settings")
+
+
 class _Monitor:
     """Engine, folds, ticker, views and web server of one process."""
 
     def __init__(
-        self, log: EmbeddedLog, settings: Settings, page: WebSettings, feed: str | None, rebuild: bool, any_port: bool
+        self, log: EmbeddedLog, settings: Settings, page: WebSettings, feed: str | None, any_port: bool
     ) -> None:
         self._log = log
         self._settings = settings
         self._page = page
         self._feed = feed
-        self._rebuild = rebuild
         self._any_port = any_port
         self._fed = asyncio.Event()
 
@@ -113,11 +138,6 @@ class _Monitor:
         """Until it is told to stop. Raises ``EngineError`` or ``LogError``."""
         log, settings = self._log, self._settings
         params = settings.params()
-        version = state_version(params)
-        with log.exclusive():
-            if self._rebuild or log.state_version != version:
-                _LOG.info("state_rebuilt", reason="asked" if self._rebuild else "new version or settings")
-                log.new_generation(version)
         live = settings.live
         engine = Engine(
             log,

@@ -8,14 +8,15 @@ sums alone decide every statistic and no order, batch or worker can matter. Days
 =====================  ====================  =====================================================
 kind                   a, b                  one for each parcel that
 =====================  ====================  =====================================================
-REGISTERED             cohort                is registered
+REGISTERED             cohort, hour of day   is registered
 OPEN                   cohort, reg. hour     has no outcome (presumed lost included)
 DELIVERED              cohort, transit h     was delivered, ``b`` whole hours after registration
 RETURNED, LOST         cohort, hours         came back; is lost by a carrier's or a claim's word
 PRESUMED               cohort                has no outcome and was silent beyond the age cap
 ON_TIME, LATE          cohort                was delivered by its promised day; after it
 PROMISED_OPEN          cohort, due day       has a promised day and is not delivered
-FIRST_SCAN             cohort                had a carrier's scan within ``first_scan_days``
+FIRST_SCAN             cohort, hour of day   had a carrier's scan within ``first_scan_days``
+SCAN_UNKNOWN           cohort, hour of day   has an outcome of unknown time, so nobody knows of its scans
 ARRIVED, HELD          cohort                reached the destination country or was held; was held
 COMPLAINT              cohort                (one for each complaint about the parcel)
 COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
@@ -43,6 +44,9 @@ ARRIVED: Final = 10
 HELD: Final = 11
 COMPLAINT: Final = 12
 COMPLAINT_DAY: Final = 13
+SCAN_UNKNOWN: Final = 14
+#: Kinds counted by hour of the day while recent: the time for a first scan is over by the hour.
+HOURLY: Final = frozenset({REGISTERED, FIRST_SCAN, SCAN_UNKNOWN})
 ENTER: Final = 32
 EXIT: Final = 40
 CENSOR: Final = 48

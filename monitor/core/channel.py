@@ -1,8 +1,9 @@
 """What the fleet keeps of one channel: integer totals, and what its stage clocks have shown.
 
-``life`` and ``recent`` hold counters (kind and ``b`` of :mod:`monitor.core.cells`, the cohort summed away in
-``life`` and kept apart in ``recent``). The arrays belong to the stage clocks: ``risk`` counts parcels in each clock by
-age on the next day to be judged; the last place is the open bucket beyond the age cap, which is never judged.
+``life`` and ``recent`` hold counters (kind and ``b`` of :mod:`monitor.core.cells`; the cohort is summed away in
+``life`` and kept apart in ``recent``, hours of the day stand only there). The arrays belong to the stage clocks:
+``risk`` counts parcels in each clock by age on the next day to be judged; the last place is the open bucket beyond the
+age cap, which is never judged.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ def add(channel: Channel, changes: dict[int, int], open_day: int, window: int) -
         kind, a = key >> 40, key >> 20 & c.MASK
         if kind < c.ENTER:
             counter = kind << 40 | key & c.MASK
-            life[counter] = life.get(counter, 0) + n
-            if not life[counter]:
-                del life[counter]
+            lasting = kind << 40 if kind in c.HOURLY else counter
+            life[lasting] = life.get(lasting, 0) + n
+            if not life[lasting]:
+                del life[lasting]
             if a <= window:
                 continue
             counters = recent.get(a)

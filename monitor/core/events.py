@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -270,23 +270,7 @@ Event = (
 )
 
 #: Event type → class, in the order of the contract.
-EVENT_TYPES: Final[dict[str, type[Envelope]]] = {
-    str(cls.__struct_config__.tag): cls
-    for cls in (
-        ParcelRegistered,
-        ParcelScanned,
-        ComplaintOpened,
-        ComplaintClosed,
-        RefundRequested,
-        RefundCompleted,
-        ClaimFiled,
-        ClaimSettled,
-        CarrierOffered,
-        RuleDeclared,
-        ClockTicked,
-        DecisionRecorded,
-    )
-}
+EVENT_TYPES: Final[dict[str, type[Envelope]]] = {str(cls.__struct_config__.tag): cls for cls in get_args(Event)}
 
 _FORBIDDEN_IN_NAME: Final = re.compile(r"[|\x00-\x1f\x7f-\x9f]")
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
@@ -336,34 +320,14 @@ def check_money(label: str, value: Money | None) -> None:
 def check(event: Event) -> None:
     """The rules of the contract that types cannot say. Raises :class:`Rejected`."""
     data = event.data
+    if isinstance(data, ScannedData | RegisteredData) and event.subject != data.parcel_id:
+        raise _mismatch(event.subject, data.parcel_id)
     if isinstance(data, ScannedData):
-        if event.subject != data.parcel_id:
-            raise _mismatch(event.subject, data.parcel_id)
         return
-    if isinstance(data, RegisteredData):
-        if event.subject != data.parcel_id:
-            raise _mismatch(event.subject, data.parcel_id)
-        if data.service is not None:
-            check_name("service", data.service)
-        check_money("declared_value", data.declared_value)
-        check_money("postage", data.postage)
-    if isinstance(data, RegisteredData | ComplaintOpenedData | CarrierOfferedData | RuleDeclaredData):
-        check_name("product", data.product)
-        check_name("carrier", data.carrier)
-    if isinstance(data, RuleDeclaredData):
-        check_money("max_value", data.max_value)
-    if isinstance(data, CarrierOfferedData):
-        check_money("postage", data.postage)
-    elif isinstance(
-        data,
-        ComplaintOpenedData
-        | ComplaintClosedData
-        | RefundRequestedData
-        | RefundCompletedData
-        | ClaimFiledData
-        | ClaimSettledData,
-    ):
-        check_money("amount", data.amount)
+    for label in ("product", "carrier", "service"):
+        check_name(label, getattr(data, label, None))
+    for label in ("amount", "postage", "declared_value", "max_value"):
+        check_money(label, getattr(data, label, None))
 
 
 def _mismatch(subject: str, parcel_id: str) -> Rejected:

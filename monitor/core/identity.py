@@ -13,8 +13,8 @@ def hash64(text: str) -> int:
 
 
 def identity(event: Event) -> int:
-    """Hash of (source, id): the same event, if the subject is the same."""
-    return xxh3_64_intdigest(f"{event.source}\0{event.id}".encode())
+    """Hash of (subject, source, id): equal for the same event."""
+    return xxh3_64_intdigest(f"{event.subject}\0{event.source}\0{event.id}".encode())
 
 
 def body_hash(event: Event) -> int:

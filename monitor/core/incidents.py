@@ -178,7 +178,7 @@ def record(incident: Incident) -> dict[str, object]:
         out["muted"] = True
     if incident.notes:
         out["notes"] = [
-            {"at": from_us(note.recorded_us), "what": note.what, "by": note.by, "note": note.note}
+            f"{from_us(note.recorded_us)} {note.by or 'unnamed'} {note.what}{': ' + note.note if note.note else ''}"
             for note in incident.notes
         ]
     return out

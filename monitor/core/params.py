@@ -46,6 +46,10 @@ class Params:
                 raise ValueError(f"{spec.name} is {value}; it must lie between {low} and {high}")
         if 24 % self.tick_hours:
             raise ValueError(f"tick_hours is {self.tick_hours}; it must divide 24")
+        if self.first_scan_days >= self.recent_days:
+            raise ValueError(
+                f"first_scan_days ({self.first_scan_days}) must be less than recent_days ({self.recent_days})"
+            )
         if self.ticket_ln_m > self.page_ln_m:
             raise ValueError(f"ticket_ln_m ({self.ticket_ln_m}) must not exceed page_ln_m ({self.page_ln_m})")
         if self.close_ln_m >= self.ticket_ln_m:

@@ -120,6 +120,13 @@ def next_due(p: Parcel, params: Params) -> int | None:
     return None
 
 
+# Kinds as the high bits of a cell: this is the hottest place of the program.
+_OPEN, _PRESUMED, _DELIVERED, _RETURNED, _LOST, _ON_TIME, _LATE, _PROMISED_OPEN = (
+    kind << 40 for kind in (c.OPEN, c.PRESUMED, c.DELIVERED, c.RETURNED, c.LOST, c.ON_TIME, c.LATE, c.PROMISED_OPEN)
+)
+_FIRST_SCAN, _ARRIVED, _HELD = (kind << 40 for kind in (c.FIRST_SCAN, c.ARRIVED, c.HELD))
+_ENTER1, _ENTER2, _ENTER3 = (c.ENTER + clock << 40 for clock in (1, 2, 3))
+
 #: Cells of a parcel before its registration: none in any slot.
 NO_CELLS: Final[tuple[int, ...]] = (0,) * 14
 
@@ -127,7 +134,7 @@ NO_CELLS: Final[tuple[int, ...]] = (0,) * 14
 def constant_cells(p: Parcel) -> tuple[int, ...]:
     """The cells that every registered parcel counts in for good: registered, and in its first two clocks."""
     a = p.registered_us // DAY_US << 20
-    return a, c.ENTER << 40 | a, c.ENTER + END_TO_END << 40 | a
+    return a | p.registered_us // HOUR_US % 24, c.ENTER << 40 | a, c.ENTER + END_TO_END << 40 | a
 
 
 def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
@@ -148,26 +155,41 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
         kind = c.DELIVERED if delivered else c.RETURNED if returned else c.LOST
         day = cohort & c.MASK
         stop0, stop4 = c.CENSOR << 40 | a | day, c.CENSOR + END_TO_END << 40 | a | day
-        return (kind << 40 | a | c.UNKNOWN, 0, 0, 0, 0, 0, 0, 0, 0, stop0, 0, 0, 0, stop4)
+        return (
+            kind << 40 | a | c.UNKNOWN,
+            0,
+            0,
+            c.SCAN_UNKNOWN << 40 | a | reg // HOUR_US % 24,
+            0,
+            0,
+            0,
+            0,
+            0,
+            stop0,
+            0,
+            0,
+            0,
+            stop4,
+        )
     if delivered:
-        state = c.DELIVERED << 40 | a | _hours(reg, delivered)
+        state = _DELIVERED | a | _hours(reg, delivered)
     elif returned:
-        state = c.RETURNED << 40 | a | _hours(reg, returned)
+        state = _RETURNED | a | _hours(reg, returned)
     elif lost:
-        state = c.LOST << 40 | a | _hours(reg, lost)
+        state = _LOST | a | _hours(reg, lost)
     else:
-        state = c.OPEN << 40 | a | reg // HOUR_US
+        state = _OPEN | a | reg // HOUR_US
         if p.presumed:
-            presumed = c.PRESUMED << 40 | a
+            presumed = _PRESUMED | a
     promise = 0
     if p.promised_days is not None:
         due_day = cohort + p.promised_days
         if not delivered:
-            promise = c.PROMISED_OPEN << 40 | a | due_day
+            promise = _PROMISED_OPEN | a | due_day
         else:
-            promise = (c.ON_TIME if delivered // DAY_US <= due_day else c.LATE) << 40 | a
-    scanned = c.FIRST_SCAN << 40 | a if first and first - reg <= first_scan_us else 0
-    arrived = c.ARRIVED << 40 | a if r3 or delivered else 0
+            promise = (_ON_TIME if delivered // DAY_US <= due_day else _LATE) | a
+    scanned = _FIRST_SCAN | a | reg // HOUR_US % 24 if first and first - reg <= first_scan_us else 0
+    arrived = _ARRIVED | a if r3 or delivered else 0
     stopped = _NEVER
     if held or returning or returned or lost or security:
         stopped = min(t for t in (held, returning, returned, lost, security) if t)
@@ -179,15 +201,15 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
     enter1 = enter2 = enter3 = left1 = left2 = left3 = 0
     if r1 and r1 <= end1 and r1 < stopped:
         key = r1 // DAY_US << 20
-        enter1 = c.ENTER + 1 << 40 | key
+        enter1 = _ENTER1 | key
         left1 = _left(1, key, end1, stopped)
     if r2 and r2 <= end2 and r2 < stopped:
         key = r2 // DAY_US << 20
-        enter2 = c.ENTER + 2 << 40 | key
+        enter2 = _ENTER2 | key
         left2 = _left(2, key, end2, stopped)
     if r3 and r3 <= end3 and r3 < stopped:
         key = r3 // DAY_US << 20
-        enter3 = c.ENTER + 3 << 40 | key
+        enter3 = _ENTER3 | key
         left3 = _left(3, key, end3, stopped)
     return (
         state,
@@ -195,7 +217,7 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
         promise,
         scanned,
         arrived,
-        c.HELD << 40 | a if held else 0,
+        _HELD | a if held else 0,
         enter1,
         enter2,
         enter3,

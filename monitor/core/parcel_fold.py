@@ -127,15 +127,17 @@ class ParcelFold:
         recorded = ledger.stamp(stated_us)
         time = to_us(event.time)
         parcel_id: str | None = getattr(event.data, "parcel_id", None)
-        if not YEAR_2000_US <= time <= recorded + DAY_US or recorded - time > self._lateness_us:
+        said = max(recorded, stated_us)  # a recorded time that no clock can have moves none, and is too late
+        late = said - time > self._lateness_us
+        if late or not YEAR_2000_US <= time <= recorded + DAY_US:
             try:
-                check_times(time, recorded, self._lateness_us, event.history)
+                check_times(time, said if late else recorded, self._lateness_us, event.history)
             except Rejected as error:
-                if self._ledger.is_home(event):
-                    if self._is_repeat(event, parcel_id):
-                        self._ledger.count("duplicates")
+                if ledger.is_home(event):
+                    if self._is_repeat(event, parcel_id, stated_us - time):
+                        ledger.count("duplicates")
                     else:
-                        self._ledger.refuse(error, event, raw, position, recorded)
+                        ledger.refuse(error, event, raw, position, recorded)
                 return
         if parcel_id is None:
             self._things.apply(event, time, recorded, raw, position)
@@ -170,15 +172,18 @@ class ParcelFold:
             if len(parcel.waiting) == 1:
                 self._schedule(parcel_id, parcel)
 
-    def _is_repeat(self, event: Event, parcel_id: str | None) -> bool:
-        """Whether an event that comes too late is one that came in time before: a file that is ingested again."""
+    def _is_repeat(self, event: Event, parcel_id: str | None, late_us: int) -> bool:
+        """Whether an event that comes too late is one that came in time before: a file that is ingested again.
+
+        ``late_us``: how late it says it was recorded.
+        """
         known: Parcel | Thing | None
         if parcel_id is None:
             known = self.things.get(thing_of(event))
         else:
             known = self.parcels.get(parcel_id)
             if known is not None and known.kept == FINGERPRINT:
-                return True
+                return late_us <= self._lateness_us
         return known is not None and known.seen.get(identity(event)) == body_hash(event)
 
     def _conflicts(self, parcel: Parcel, event: Event, raw: bytes, position: Position, recorded: int) -> bool:
@@ -363,6 +368,7 @@ class ParcelFold:
                 kept.append(item)
                 continue
             event = _decode_again(item.raw)
+            parcel.seen.pop(identity(event), None)  # it may come again
             self._ledger.count("waiting", -1)
             self._ledger.count(EVENTS[type(event)], -1)
             days = self.params.waiting_days

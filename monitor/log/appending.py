@@ -5,7 +5,8 @@ Rules this module keeps:
 1. Events enter each partition in the order in which they are added. An event for every partition enters all of them
    in one transaction; so does a tick.
 2. An event for every partition has one effective recorded time in all of them: it is written with the least that none
-   of them has passed. So what follows from it belongs to one tick everywhere.
+   of them has passed. So what follows from it belongs to one tick everywhere. The time it stated stays as a note for
+   :mod:`monitor.log.merging`; events of one partition keep their stated time as it is.
 3. A record holds the events of one partition: one as an object, several as a JSON array. A tick is a record alone.
 4. The timestamp of a record is the effective recorded time of its last event, so the last record of a partition
    says how far the partition has come.
@@ -23,7 +24,7 @@ from monitor.log.partition import key_hash, partition_of
 from monitor.log.records import NewRecord
 from monitor.log.sorting import Admitted
 from monitor.log.topics import EVENTS
-from monitor.wire.decode import decode_pack, encode, with_recorded
+from monitor.wire.decode import decode_pack, encode, with_raised
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TICK_SOURCE: Final = "channel-monitor"
@@ -153,7 +154,7 @@ class _Packing:
             self._put(partition_of(event.key, len(self._packs)), event.raw, event.recorded_us, key_hash(event.key))
             return
         recorded_us = max(event.recorded_us, *(clock.floor_us for clock in self._clocks))
-        raw = with_recorded(event.raw, recorded_us)
+        raw = with_raised(event.raw, recorded_us)
         for partition in range(len(self._packs)):
             self._put(partition, raw, recorded_us, None)
 

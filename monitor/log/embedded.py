@@ -7,7 +7,8 @@ Rules this module keeps:
    raises, nothing of it was written.
 2. Offsets of a partition are contiguous and rise in the order of commits. They are allocated inside the write
    transaction, never from memory, because other processes append too.
-3. No transaction stays open between two calls, but for reading inside :meth:`EmbeddedLog.snapshot`.
+3. No transaction stays open between two calls, but for reading inside :meth:`EmbeddedLog.snapshot` and for rewriting
+   the events inside :meth:`EmbeddedLog.rewriting_events`.
 4. Memory does not grow with the log: reads are ranges of the primary key.
 
 A connection belongs to the thread that opened it.
@@ -62,6 +63,7 @@ class EmbeddedLog:
         self.directory = directory
         self.path = directory / FILE_NAME
         self._connection = schema.connect(self.path, read_only=read_only)
+        self._rewriting = False
 
     @classmethod
     def open(
@@ -163,8 +165,49 @@ class EmbeddedLog:
         """Like :meth:`append`, of the records that ``make`` gives; it is called inside the transaction, so what it
         reads of this log cannot be stale, whoever else appends.
         """
-        with explained(self.path), transaction(self._connection):
-            return self._insert(make(), derived=False)
+        if self._rewriting:
+            with explained(self.path):
+                return self._insert(make(), derived=False)
+        while True:
+            try:
+                with explained(self.path), transaction(self._connection):
+                    return self._insert(make(), derived=False)
+            except LogBusyError:
+                if not lock.is_rewriting(self.directory):
+                    raise
+
+    @contextlib.contextmanager
+    def rewriting_events(self, state_version: str | None = None) -> Iterator[None]:
+        """All that is appended inside, and a new generation behind it, is one durable transaction; nothing of it is
+        written if the block raises or the process dies.
+
+        Other programs read the log as it was, and wait with what they append, however long it takes.
+        """
+        with lock.rewriting(self.directory), explained(self.path), transaction(self._connection):
+            self._rewriting = True
+            try:
+                yield
+                schema.new_generation(self._connection, state_version)
+            finally:
+                self._rewriting = False
+
+    def forget_events(self) -> None:
+        """Delete every record of the topic ``events``, inside :meth:`rewriting_events`; offsets go on rising."""
+        if not self._rewriting:
+            raise LogError("The topic events is the log of record; it is emptied only to be rewritten.")
+        with explained(self.path):
+            for stream in (id_ for (name, _), id_ in self._streams.items() if name == EVENTS):
+                start, end = self._connection.execute(
+                    "SELECT first_offset, next_offset FROM stream WHERE id = ?", (stream,)
+                ).fetchone()
+                first = stream * OFFSETS_PER_STREAM
+                for offset in range(start, end, _ROWS_PER_DELETE):  # in steps, so that memory does not grow
+                    self._connection.execute(
+                        "DELETE FROM record WHERE position >= ? AND position < ?",
+                        (first + offset, first + min(offset + _ROWS_PER_DELETE, end)),
+                    )
+                self._connection.execute("UPDATE stream SET first_offset = next_offset WHERE id = ?", (stream,))
+            self._connection.execute("DELETE FROM event_index")
 
     def _insert(self, records: list[NewRecord], *, derived: bool) -> list[int]:
         by_stream: dict[int, list[int]] = defaultdict(list)

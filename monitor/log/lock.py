@@ -1,4 +1,6 @@
-"""One `run` per directory: a lock the operating system releases when its holder ends, however it ends."""
+"""One `run` per directory, and a sign that the events are being rewritten: locks that the operating system releases
+when their holder ends, however it ends.
+"""
 
 from __future__ import annotations
 
@@ -36,5 +38,34 @@ def exclusive(directory: Path) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def rewriting(directory: Path) -> Iterator[None]:
+    """Show to :func:`is_rewriting` that the log is being rewritten, so that others wait for longer than usual."""
+    with _opened(directory) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def is_rewriting(directory: Path) -> bool:
+    """Whether some process is inside :func:`rewriting`."""
+    with _opened(directory) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    # The directory itself bears the lock: to close the database's file would release the locks of SQLite.
+    with explained(directory):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)

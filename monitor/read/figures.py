@@ -56,18 +56,20 @@ def per_1000(k: int, n: int) -> dict[str, float | int | None]:
 def statistics(total: Counters, young: Counters, as_of_us: int) -> dict[str, Any]:
     """The statistics of some counters at ``as_of_us``.
 
-    ``young`` are the counters among them of the cohorts whose time for a first scan is not over.
+    ``young`` are the hourly counters among them of parcels whose time for a first scan is not over.
     """
-    as_of_day = as_of_us // DAY_US
+    by_kind: dict[int, dict[int, int]] = {}
+    for key, n in total.items():
+        by_kind.setdefault(key >> 40, {})[key & c.MASK] = n
 
-    def count(kind: int, counters: Counters = total) -> int:
-        return counters.get(kind << 40, 0)
+    def count(kind: int) -> int:
+        return sum(by_kind.get(kind, NOTHING).values())
 
-    def histogram(kind: int) -> dict[int, int]:
-        return {key & c.MASK: n for key, n in total.items() if key >> 40 == kind}
+    def of_age(kind: int) -> int:
+        return count(kind) - sum(n for key, n in young.items() if key >> 40 == kind)
 
-    delivered, returned, lost, flying = (histogram(k) for k in (c.DELIVERED, c.RETURNED, c.LOST, c.OPEN))
-    n_delivered, n_returned, n_lost = (sum(h.values()) for h in (delivered, returned, lost))
+    n_delivered, n_returned, n_lost = (count(kind) for kind in (c.DELIVERED, c.RETURNED, c.LOST))
+    delivered, returned, lost, flying = (by_kind.get(k, {}) for k in (c.DELIVERED, c.RETURNED, c.LOST, c.OPEN))
     for timed in (delivered, returned, lost):
         timed.pop(c.UNKNOWN, None)  # an outcome of unknown time says nothing about transit
     censored = dict(returned)
@@ -78,7 +80,7 @@ def statistics(total: Counters, young: Counters, as_of_us: int) -> dict[str, Any
         censored[hours] = censored.get(hours, 0) + n
     curve = kaplan_meier(delivered, censored)
     presumed = count(c.PRESUMED)
-    past_promise = sum(n for due, n in histogram(c.PROMISED_OPEN).items() if due < as_of_day)
+    past_promise = sum(n for due, n in by_kind.get(c.PROMISED_OPEN, NOTHING).items() if due < as_of_us // DAY_US)
     registered = count(c.REGISTERED)
     outcomes = n_delivered + n_returned + n_lost + presumed
     return {
@@ -90,9 +92,7 @@ def statistics(total: Counters, young: Counters, as_of_us: int) -> dict[str, Any
         "presumed_lost": presumed,
         "transit_days": {name: _quantile(curve.quantile(p)) for name, p in (("p50", 0.5), ("p80", 0.8), ("p95", 0.95))},
         "on_time_ratio": ratio(count(c.ON_TIME), count(c.ON_TIME) + count(c.LATE) + past_promise),
-        "first_scan_ratio": ratio(
-            count(c.FIRST_SCAN) - count(c.FIRST_SCAN, young), registered - count(c.REGISTERED, young)
-        ),
+        "first_scan_ratio": ratio(of_age(c.FIRST_SCAN), of_age(c.REGISTERED) - of_age(c.SCAN_UNKNOWN)),
         "loss_ratio": ratio(n_lost + presumed, outcomes),
         "hold_ratio": ratio(count(c.HELD), count(c.ARRIVED)),
         "complaints_per_1000": per_1000(count(c.COMPLAINT), registered),
@@ -104,8 +104,7 @@ def channel_record(
 ) -> dict[str, Any]:
     """The channel as ``channels.jsonl`` writes it; ``open_severity`` is that of its open incident, if any."""
     cohorts = recent_cohorts(channel, as_of_us, params)
-    first_young = as_of_us // DAY_US - params.first_scan_days + 1
-    young = merged(counters for day, counters in cohorts.items() if day >= first_young)
+    young = _young(cohorts, as_of_us // HOUR_US - params.first_scan_days * 24)
     recent = statistics(merged(cohorts.values()), young, as_of_us)
     if open_severity == "page":
         status = "degraded"
@@ -121,6 +120,15 @@ def channel_record(
         "as_of": from_us(as_of_us),
         "recent": recent,
     }
+
+
+def _young(cohorts: Mapping[int, Counters], last_hour: int) -> dict[int, int]:
+    """The hourly counters of the parcels registered after the hour ``last_hour`` (hours since 1970)."""
+    return merged(
+        {key: n for key, n in counters.items() if key >> 40 in c.HOURLY and day * 24 + (key & c.MASK) > last_hour}
+        for day, counters in cohorts.items()
+        if day * 24 + 24 > last_hour
+    )
 
 
 def _quantile(quantile: Any) -> dict[str, float | None]:

@@ -196,6 +196,7 @@ def encode(event: Event) -> bytes:
 
 class _Stated(Struct, frozen=True, gc=False):
     recordedtime: Time | UnsetType | None = UNSET
+    statedrecordedtime: Any = UNSET
 
 
 _stated: Final = msgspec.json.Decoder(_Stated).decode
@@ -204,15 +205,44 @@ _stated: Final = msgspec.json.Decoder(_Stated).decode
 def with_recorded(raw: bytes, recorded_us: int) -> bytes:
     """The event ``raw`` (one that :func:`decode` accepts) with ``recordedtime`` = ``recorded_us``.
 
-    ``raw`` itself when it states that instant already. All other members, also unknown ones, stay as they are.
+    ``raw`` itself when it states that instant already. All other members, also unknown ones, stay as they are; only
+    the note of :func:`with_raised` is taken away.
     """
-    stated = _stated(raw).recordedtime
+    members = _stated(raw)
+    if members.statedrecordedtime is not UNSET:
+        rest = _members(raw)
+        del rest[_NOTE]
+        return _encode(rest | {"recordedtime": from_us(recorded_us)})
+    stated = members.recordedtime
     if stated is UNSET:
         start = raw.index(b"{") + 1
         return b'%b"recordedtime":"%b",%b' % (raw[:start], from_us(recorded_us).encode(), raw[start:])
     if isinstance(stated, datetime) and to_us(stated) == recorded_us:
         return raw
     return _encode(_members(raw) | {"recordedtime": from_us(recorded_us)})
+
+
+_NOTE: Final = "statedrecordedtime"
+
+
+def with_raised(raw: bytes, recorded_us: int) -> bytes:
+    """Like :func:`with_recorded`, for a log that has passed the time that ``raw`` states: that time stays as a note,
+    the member ``statedrecordedtime``.
+    """
+    stated = _stated(raw).recordedtime
+    raised = with_recorded(raw, recorded_us)
+    if raised is raw or not isinstance(stated, datetime):
+        return raised
+    end = raised.rindex(b"}")
+    return b'%b,"%b":"%b"}' % (raised[:end], _NOTE.encode(), from_us(to_us(stated)).encode())
+
+
+def raised_from_us(raw: bytes) -> int | None:
+    """The recorded time that an event stated before :func:`with_raised`; None where nothing was raised."""
+    try:
+        return to_us(msgspec.convert(_stated(raw).statedrecordedtime, Time))
+    except msgspec.ValidationError:
+        return None
 
 
 _SEQUENCE_AT_END: Final = re.compile(rb',?"sequence":"[0-9]{20}"(?=\}[ \t\r\n]*\Z)')

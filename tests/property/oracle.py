@@ -245,7 +245,8 @@ class Oracle:
         arrivals = [(one.first("delivered"), due) for one, due in promised]
         on_time = sum(time is not None and time // DAY <= due for time, due in arrivals)
         judged = sum(time is not None or due < today for time, due in arrivals)
-        grown = [one for one in some if today - one.registered // DAY >= self.params.first_scan_days]
+        hours = self.params.first_scan_days * 24
+        grown = [one for one in some if self.as_of // HOUR - one.registered // HOUR >= hours]
         scanned = sum(
             any(
                 what != "info_received" and time <= one.registered + self.params.first_scan_days * DAY

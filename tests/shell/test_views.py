@@ -128,6 +128,6 @@ def test_dead_letters_appear_with_the_newest_first(log: EmbeddedLog, views: Live
 def test_when_the_log_cannot_be_read_readiness_says_why(log: EmbeddedLog, views: LiveViews) -> None:
     views.start()
     assert views.fresh.wait(5)
-    log._connection.execute("DROP TABLE change")
+    log._connection.execute("DROP TABLE stream")
     told = until(lambda: not views.health()["ready"] and views.health())
     assert any("lists are no longer renewed" in reason for reason in told["reasons"])
