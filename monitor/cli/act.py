@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from monitor.cli.common import FoundProblem, data_option, json_option, open_log, settings_or_fail
-from monitor.cli.lists import world_of
+from monitor.cli.whole_log import picture_of
 from monitor.core.events import DecisionRecorded, DecisionRecordedData
 from monitor.log.gateway import Gateway
 from monitor.wire.decode import encode
@@ -32,8 +32,8 @@ def act(id_: str, what: str, by: str | None, note: str | None, data: Path | None
     """
     settings = settings_or_fail()
     with open_log(settings, data) as log:
-        world = world_of(log, settings)
-        if id_ not in world.incidents and id_ not in world.parcels:
+        known = picture_of(log, settings)
+        if id_ not in known.incidents and id_ not in known.parcels:
             raise FoundProblem(f"There is no incident and no parcel with the id {id_!r}; nothing was recorded.")
         now = datetime.now(UTC)
         try:

@@ -12,7 +12,7 @@ import click
 
 from monitor.cli.common import data_option, json_option
 from monitor.cli.letters import open_letters
-from monitor.cli.lists import world_of
+from monitor.cli.whole_log import world_of
 from monitor.live.state import saved_state
 from monitor.live.version import state_version
 from monitor.log.embedded import EmbeddedLog

@@ -11,7 +11,7 @@ import click
 
 from monitor.cli.common import Verbs, data_option, json_option, many, open_log, settings_or_fail
 from monitor.cli.letters import UNKNOWN, Known, open_letters, under_a_new_id
-from monitor.cli.lists import world_of
+from monitor.cli.whole_log import world_of
 from monitor.connectors.again import read_again
 from monitor.core.events import Rejected
 from monitor.log.dead_letters import DeadLetterBox

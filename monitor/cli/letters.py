@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.cli.lists import world_of
+from monitor.cli.whole_log import world_of
 from monitor.core.contribution import DeadLetter
 from monitor.core.events import (
     EVERYWHERE,

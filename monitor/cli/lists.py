@@ -9,35 +9,19 @@ from typing import Any
 
 import click
 
-from monitor.cli.common import FoundProblem, Progress, data_option, json_option, open_log, settings_or_fail
+from monitor.cli.common import FoundProblem, data_option, json_option, open_log, settings_or_fail
 from monitor.cli.tables import print_table
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.export import Exported, export_events
+from monitor.cli.whole_log import picture_of
 from monitor.read.explain import explain as explain_id
 from monitor.read.lists import Picture
-from monitor.replay.driver import Replay, World
-from monitor.replay.outputs import picture
-from monitor.settings import Settings
-from monitor.wire.incoming import Incoming
 
 Record = dict[str, Any]
-
-
-def world_of(log: EmbeddedLog, settings: Settings) -> World:
-    """The whole log, folded now: right whether or not ``run`` ever ran."""
-    progress = Progress("{0:,} events folded")
-    replay = Replay(settings.params())
-    lines = export_events(log, Exported())
-    replay.add((Incoming(str(log.path), n, line, line) for n, line in enumerate(lines, 1)), progress)
-    world = replay.run(lambda done, _: progress(done))
-    progress.clear()
-    return world
 
 
 def _picture(data: Path | None) -> Picture:
     settings = settings_or_fail()
     with open_log(settings, data) as log:
-        return picture(world_of(log, settings))
+        return picture_of(log, settings)
 
 
 @click.command()
@@ -135,7 +119,7 @@ def explain(id_: str, data: Path | None, as_json: bool) -> None:
 
     settings = settings_or_fail()
     with open_log(settings, data) as log:
-        now = picture(world_of(log, settings))
+        now = picture_of(log, settings)
         told = explain_id(now, id_, now.watch_records())
         if told is None:
             raise FoundProblem(

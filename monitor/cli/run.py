@@ -56,8 +56,8 @@ def run(
     """The live monitor: folds the log, ticks, serves the page, the API and /metrics. Ctrl-C ends it.
 
     With --data (default ./data) it runs on the embedded log in that directory and needs no other server; `ingest` may
-    run beside it. A new version, or other detection settings, rebuild the state from the log by themselves, in the order
-    of the log. --rebuild also judges the past anew with the history that was ingested into it later.
+    run beside it. A new version, or other detection settings, rebuild the state by themselves, in the order of the log;
+    --rebuild also judges the past anew with the history that was ingested into it later.
     """
     try:
         settings = load_settings(config)

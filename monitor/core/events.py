@@ -317,12 +317,15 @@ def check_money(label: str, value: Money | None) -> None:
         )
 
 
+_OF_PARCEL: Final = frozenset({ParcelRegistered, ParcelScanned})
+
+
 def check(event: Event) -> None:
     """The rules of the contract that types cannot say. Raises :class:`Rejected`."""
     data = event.data
-    if isinstance(data, ScannedData | RegisteredData) and event.subject != data.parcel_id:
+    if event.__class__ in _OF_PARCEL and event.subject != data.parcel_id:
         raise _mismatch(event.subject, data.parcel_id)
-    if isinstance(data, ScannedData):
+    if event.__class__ is ParcelScanned:  # most events are scans, and a scan has no more rules
         return
     for label in ("product", "carrier", "service"):
         check_name(label, getattr(data, label, None))

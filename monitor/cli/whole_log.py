@@ -1,0 +1,43 @@
+"""What the whole log says, whether or not ``run`` ever ran.
+
+Where the state of the last checkpoint covers the log, it is read; else the log is folded here. Both give the same.
+"""
+
+from __future__ import annotations
+
+from monitor.cli.common import Progress
+from monitor.live.state import saved_state
+from monitor.live.version import state_version
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.export import Exported, export_events
+from monitor.read.lists import Picture
+from monitor.replay.driver import Replay, World
+from monitor.replay.outputs import picture
+from monitor.settings import Settings
+from monitor.wire.incoming import Incoming
+
+
+def world_of(log: EmbeddedLog, settings: Settings) -> World:
+    """The whole log, folded now."""
+    progress = Progress("{0:,} events folded")
+    replay = Replay(settings.params())
+    lines = export_events(log, Exported())
+    replay.add((Incoming(str(log.path), n, line, line) for n, line in enumerate(lines, 1)), progress)
+    world = replay.run(lambda done, _: progress(done))
+    progress.clear()
+    return world
+
+
+def picture_of(log: EmbeddedLog, settings: Settings) -> Picture:
+    """The lists as of the last recorded time of the log. Raises :class:`~monitor.log.records.LogError`."""
+    params = settings.params()
+    if log.state_version == state_version(params):
+        saved = saved_state(log, params)
+        last_us = max(position.floor_us for position in saved.positions)
+        if saved.behind == 0 and last_us > 0:
+            if (last_us - 1) % params.tick_us == 0:
+                last_us -= 1  # the last thing was a tick: what follows it begins a microsecond later
+            ended = saved.ended_at(last_us)
+            parcels = {name: parcel for part in ended.parcels for name, parcel in part.items()}
+            return Picture(params, parcels, ended.channels, ended.incidents, ended.fleet, last_us)
+    return picture(world_of(log, settings))
