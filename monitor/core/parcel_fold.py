@@ -134,7 +134,7 @@ class ParcelFold:
                 check_times(time, said if late else recorded, self._lateness_us, event.history)
             except Rejected as error:
                 if ledger.is_home(event):
-                    if self._is_repeat(event, parcel_id, stated_us - time):
+                    if self._is_repeat(event, parcel_id):
                         ledger.count("duplicates")
                     else:
                         ledger.refuse(error, event, raw, position, recorded)
@@ -172,10 +172,11 @@ class ParcelFold:
             if len(parcel.waiting) == 1:
                 self._schedule(parcel_id, parcel)
 
-    def _is_repeat(self, event: Event, parcel_id: str | None, late_us: int) -> bool:
+    def _is_repeat(self, event: Event, parcel_id: str | None) -> bool:
         """Whether an event that comes too late is one that came in time before: a file that is ingested again.
 
-        ``late_us``: how late it says it was recorded.
+        What is left of a parcel long over knows no events, so all are repeats. What an event states cannot decide it:
+        an export writes the effective recorded time.
         """
         known: Parcel | Thing | None
         if parcel_id is None:
@@ -183,7 +184,7 @@ class ParcelFold:
         else:
             known = self.parcels.get(parcel_id)
             if known is not None and known.kept == FINGERPRINT:
-                return late_us <= self._lateness_us
+                return True
         return known is not None and known.seen.get(identity(event)) == body_hash(event)
 
     def _conflicts(self, parcel: Parcel, event: Event, raw: bytes, position: Position, recorded: int) -> bool:

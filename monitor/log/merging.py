@@ -168,13 +168,14 @@ def _write(log: EmbeddedLog, params: Params, events: Iterable[Admitted], reading
     appender = Appender(log)
     reached_us: int | None = None
     for event in events:
+        if reached_us is not None:
+            for at_us in ticks_between(reached_us, event.recorded_us, params.tick_us):
+                appender.tick(at_us)
+            reached_us = event.recorded_us
         if event.source == _NO_EVENT:
             record = NewRecord(EVENTS, int(event.id[:3]), event.raw, timestamp_us=event.recorded_us)
             appender.flush([record])
             continue
-        if reached_us is not None:
-            for at_us in ticks_between(reached_us, event.recorded_us, params.tick_us):
-                appender.tick(at_us)
         reached_us = event.recorded_us
         appender.add(event)
         progress(reading.events, appender.events)

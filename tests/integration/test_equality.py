@@ -165,14 +165,22 @@ def test_live_equals_replay_while_others_append(world: list[bytes], tmp_path: Pa
     assert changed_by_it <= {"duplicates", "as_of"}
     assert again["duplicates"] - summary["duplicates"] == len(parts[1])
 
-    # Without the state, but with the log, the same comes out again; so it does when settings bring a new one.
-    generation = _generation(data)
-    run = start(runs, data, "--rebuild", env=env)
+    # Without the state, but with the log, the same comes out again.
+    with EmbeddedLog.open(data) as log:
+        generation = log.new_generation()
+    run = start(runs, data, env=env)
     run.wait_folded()
     run.stop()
     assert _generation(data) != generation
-    rebuilt = assert_equals_replay(data, tmp_path / "rebuilt")
-    assert rebuilt == again
+    assert assert_equals_replay(data, tmp_path / "folded again") == again
+
+    # A rebuild merges the history that came late into its place: another log, and again what a replay of it says.
+    run = start(runs, data, "--rebuild", env=env)
+    run.wait_folded()
+    run.stop()
+    merged = assert_equals_replay(data, tmp_path / "rebuilt")
+    assert merged["parcels"] == again["parcels"]
+    assert merged["state_sha256"] != again["state_sha256"]
 
 
 def _generation(data: Path) -> str:
@@ -248,8 +256,7 @@ def test_live_equals_replay_under_a_ticking_clock(world: list[bytes], tmp_path: 
     run.stop()
     with EmbeddedLog.open(data, read_only=True) as log:
         ticks = sum(b"clock.ticked" in r.value for r in log.read("events", 0, 0, 1_000_000, 1 << 30))
-    assert ticks > 40 * 4 + 24, "the clock of the test did not tick"
-    summary = assert_equals_replay(data, tmp_path / "compared")
-    assert summary["incidents"]
+    assert ticks > 40 * 4 + 8, "the clock of the test did not tick"
+    assert_equals_replay(data, tmp_path / "compared")
     assert_equals_replay_at_the_last_tick(data, tmp_path / "compared")
-    assert saved(data).behind == 0
+    assert max(channel.judged_days for channel in saved(data).channels.values()) > 45

@@ -159,9 +159,9 @@ def test_shopee_an_order_is_read_as_it_stands(shopee: Read) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("table", "letters"), [("scms", 14), ("shopee", 1_743)])
+@pytest.mark.parametrize(("table", "letters", "conflicts"), [("scms", 14, 9), ("shopee", 1_743, 0)])
 def test_ingested_twice_the_log_says_the_same(
-    table: str, letters: int, tmp_path: Path, request: pytest.FixtureRequest
+    table: str, letters: int, conflicts: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     read_table: Read = request.getfixturevalue(table)
     mapping = {"scms": "scms", "shopee": "shopee_indonesia"}[table]
@@ -176,7 +176,8 @@ def test_ingested_twice_the_log_says_the_same(
     assert one["ticks"] > 2_000
     assert two["ticks"] == 0
     listed = CliRunner().invoke(dead_letters, ["list", "--data", str(tmp_path), "--json"])
-    assert len(json.loads(listed.stdout)) == letters
+    # Nine consignments name different promises in their rows; the folds tell that, not the gateway.
+    assert len(json.loads(listed.stdout)) == letters + conflicts
     stored = without_ticks(all_in_log(tmp_path))
     half = {json.dumps(event, sort_keys=True) for event in stored}
     assert len(stored) == 2 * len(read_table.events)

@@ -16,7 +16,9 @@ from monitor.log.gateway import Gateway
 from monitor.log.merging import merge_history
 from monitor.log.topics import EVENTS
 from monitor.wire.incoming import Incoming
+from monitor.wire.times import recorded_us
 
+YEAR_2026_US = 1_767_225_600_000_000
 NOW_US = 1_798_761_600_000_000  # 2027-01-01
 LATER_US = NOW_US // SHORT.tick_us * SHORT.tick_us
 
@@ -48,6 +50,7 @@ def none(_read: int, _written: int) -> None:
 def test_history_in_pieces_merges_into_what_one_ingest_gives(
     lines: list[bytes], pieces: list[int], partitions: int, ticked: int
 ) -> None:
+    lines = [line for line in lines if recorded_us(line) > YEAR_2026_US]  # else many thousands of ticks
     with tempfile.TemporaryDirectory() as folder:
         with EmbeddedLog.open(Path(folder) / "one", partitions=partitions) as log:
             ingest(log, lines)
