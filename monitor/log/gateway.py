@@ -8,7 +8,8 @@ Rules this module keeps:
 2. Events are appended in the order (recorded time, sequence, source, id, canonical bytes), of all files of one call
    together; those of a pipe in the order of each chunk.
 3. History that goes beyond the end of the log is appended with the ticks of the grid between the events, so that all
-   partitions come forward together. History from before the end of the log gets no ticks: they are closed.
+   partitions come forward together. History from before the end of the log gets no ticks: they are closed, until
+   :mod:`monitor.log.merging` puts the whole log in order.
 4. A file that is plainly history is refused before anything of it is appended (:func:`refuse_history`).
 """
 
