@@ -181,7 +181,7 @@ def assert_equals_replay_at_the_last_tick(data: Path, scratch: Path) -> None:
     picture = state.picture()
     verb("export", "events", "--out", scratch / "all.jsonl", "--data", data)
     until = from_us(picture.as_of_us)
-    seen = [letter for letter in state.letters if letter["recordedtime"] <= until]
+    seen = [letter for letter in state.letters if parse_time(letter["recordedtime"]) <= picture.as_of_us]
     verb("replay", scratch / "all.jsonl", "--out", scratch / "until", "--until", until, exit_code=1 if seen else 0)
     for name, records in (("channels", picture.channel_records()), ("incidents", picture.incident_records())):
         lines = (scratch / "until" / f"{name}.jsonl").read_text().splitlines()
