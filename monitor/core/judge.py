@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 
 import numpy as np
@@ -137,26 +138,25 @@ class _Block:
 
     def _take(self) -> tuple[Floats, Floats]:
         """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
-        n = len(self.channels)
-        exits = np.zeros((n, KINDS, self.ages + 1), dtype=np.int64)
-        censored = np.zeros_like(exits)
-        for i, channel in enumerate(self.channels):
-            for key, count in sorted(channel.booked.pop(self.day, {}).items()):
-                kind, entry, last = c.split(key)
-                age = min(max(self.day - entry, 0), self.ages)
-                if kind < c.EXIT:
-                    channel.risk[kind - c.ENTER, age] += count
-                elif kind < c.CENSOR and self.day - last <= TOO_LATE_FOR_EVIDENCE:
-                    exits[i, kind - c.EXIT, age] += count
-                else:
-                    censored[i, (kind - c.EXIT) % (c.CENSOR - c.EXIT), age] += count
+        booked = [channel.booked.pop(self.day, {}) for channel in self.channels]
+        cells = np.fromiter(chain.from_iterable(booked), dtype=np.int64)
+        counts = np.fromiter(chain.from_iterable(day.values() for day in booked), dtype=np.int64)
+        rows = np.repeat(np.arange(len(booked)), [len(day) for day in booked])
+        kind, entry, last = cells >> 40, cells >> 20 & c.MASK, cells & c.MASK
+        age = np.clip(self.day - entry, 0, self.ages)
+        enters = kind < c.EXIT
+        leaves = ~enters & (kind < c.CENSOR) & (self.day - last <= TOO_LATE_FOR_EVIDENCE)
+        clock = np.where(enters, kind - c.ENTER, (kind - c.EXIT) % (c.CENSOR - c.EXIT))
         risk = np.stack([ch.risk for ch in self.channels])
+        exits, censored = np.zeros_like(risk), np.zeros_like(risk)
+        for into, which in ((risk, enters), (exits, leaves), (censored, ~enters & ~leaves)):
+            np.add.at(into, (rows[which], clock[which], age[which]), counts[which])
         left = risk - exits - censored
-        for channel, row in zip(self.channels, left, strict=True):
-            aged = np.zeros_like(row)
-            aged[:, 1:] = row[:, :-1]
-            aged[:, -1] += row[:, -1]
-            channel.risk = aged
+        aged = np.zeros_like(left)
+        aged[..., 1:] = left[..., :-1]
+        aged[..., -1] += left[..., -1]
+        for channel, row in zip(self.channels, aged, strict=True):
+            channel.risk = row
         return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
 
     def weigh(self, cv2: Floats) -> None:
