@@ -33,6 +33,7 @@ from monitor.core.channel import (
     Channel,
 )
 from monitor.core.params import Params
+from monitor.core.parcel import feed_of
 from monitor.core.vocabulary import STAGE_CLOCKS
 
 BLOCK = 256
@@ -312,11 +313,6 @@ def _is_silent(sums: Floats) -> bool:
     """Whether two stages or more expected something, ``[stage, exits | expected]``, and none of them showed it."""
     told = sums[sums[:, 1] >= SPECIAL_LEAST]
     return len(told) >= 2 and bool((told[:, 0] < SILENT_RATIO * told[:, 1]).all())
-
-
-def feed_of(channel: str) -> str:
-    """The carrier whose feed tells of a channel: its carrier without the service."""
-    return channel.rsplit("|", 1)[1].split("/", 1)[0]
 
 
 def _groups(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:

@@ -6,6 +6,7 @@ last place use the latest scan. The outcome is delivered, else returned, else lo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, field
@@ -80,6 +81,12 @@ class Parcel(Struct, array_like=True):
     waiting: list[Waiting] = []
     handled_us: int = 0  # when a person muted it or called it done; 0 never
     kept: int = FULL
+
+
+@lru_cache(maxsize=4096)
+def feed_of(channel: str) -> str:
+    """The carrier whose feed tells of a channel: its carrier without the service."""
+    return channel.rsplit("|", 1)[1].split("/", 1)[0]
 
 
 def outcome(p: Parcel) -> tuple[str, int] | None:

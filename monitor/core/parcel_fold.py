@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, MutableMapping
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -56,6 +55,7 @@ from monitor.core.parcel import (
     Waiting,
     cells_of,
     constant_cells,
+    feed_of,
     next_due,
     outcome,
 )
@@ -206,7 +206,7 @@ class ParcelFold:
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
-        feeds, carrier = self._ledger.segment.feeds, _carrier_of(parcel.channel)
+        feeds, carrier = self._ledger.segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
         cells = self._ledger.segment.cells.setdefault(parcel.channel, {})
@@ -274,7 +274,7 @@ class ParcelFold:
         if recorded > time and parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
             lags, lag = self._ledger.segment.lags, min(lag, LAG_CAP_HOURS)
             lags[lag] = lags.get(lag, 0) + 1
-        feeds, carrier = self._ledger.segment.feeds, _carrier_of(parcel.channel)
+        feeds, carrier = self._ledger.segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
         times = parcel.times
@@ -381,9 +381,3 @@ class ParcelFold:
             self._schedule(parcel_id, parcel)
         else:
             del self.parcels[parcel_id]
-
-
-@lru_cache(maxsize=4096)
-def _carrier_of(channel: str) -> str:
-    """The carrier whose feed tells of a channel: its carrier without the service."""
-    return channel.rsplit("|", 1)[1].split("/", 1)[0]
