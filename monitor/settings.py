@@ -29,6 +29,7 @@ from monitor.settings_model import (
     SECTIONS,
     ConfigError,
     Detection,
+    KafkaSection,
     LiveSection,
     LoggingSection,
     LogSection,
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
 
     detection: Detection = Field(default_factory=Detection)
     log: LogSection = Field(default_factory=LogSection)
+    kafka: KafkaSection = Field(default_factory=KafkaSection)
     live: LiveSection = Field(default_factory=LiveSection)
     web: WebSection = Field(default_factory=WebSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
@@ -164,7 +166,7 @@ def _sentence(error: ErrorDetails, file: Path | None, values: dict[str, Any]) ->
         sources = [_source(s, file, values) for s in settings.values() if re.search(rf"\b{s.name}\b", text)]
         return f"{section}: {text} ({', '.join(dict.fromkeys(sources))})"
     setting = settings[rest[0]]
-    shown = "set" if "token" in setting.name else repr(error["input"])
+    shown = "set" if "token" in setting.name or "password" in setting.name else repr(error["input"])
     hint = error.get("ctx", {}).get("hint", "")
     return f"{setting.key} is {shown}; it must be {setting.bounds} ({_source(setting, file, values)}){hint}"
 

@@ -43,6 +43,17 @@ def why_unreadable(error: OSError | UnicodeDecodeError, file: Path) -> str:
     return f"{file} is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"{file}: {error.strerror}"
 
 
+def first_line(key: str, file: Path) -> str:
+    """The secret in the first line of ``file``. Raises :class:`ConfigError`; ``key`` is the setting that names it."""
+    try:
+        line = file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{key}: {why_unreadable(error, file)}."]) from None
+    if not line:
+        raise ConfigError([f"{key}: {file} holds nothing in its first line."])
+    return line
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint in words, or nothing when no known name is near."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
@@ -92,10 +103,56 @@ else:
 
 
 class LogSection(_Section):
-    """``[log]``: the embedded durable log."""
+    """``[log]``: where the log is."""
 
+    broker: str | None = Field(
+        None, description="Kafka as kafka://host:9092,host:9092; without it the log is embedded, in log.data"
+    )
     data: Path = Field(Path("data"), description="directory of the embedded log; relative to the working directory")
     partitions: Whole = Field(4, ge=4, le=64, description="partitions of the topic events; fixed when a log is created")
+
+
+class KafkaSection(_Section):
+    """``[kafka]``: how the brokers of ``log.broker`` are used."""
+
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="put before the name of every topic, group and transaction"
+    )
+    replication: Whole = Field(
+        0, ge=0, le=9, description="copies of each topic when it is created; 0: three, or fewer on fewer brokers"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to speak with the brokers"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how to log in, with SASL"
+    )
+    username: str | None = Field(None, description="user to log in as, with SASL")
+    password: SecretStr | None = Field(None, description="its password; better set by variable or file")
+    password_file: Path | None = Field(None, description="file that holds the password (its first line)")
+    ssl_cafile: Path | None = Field(
+        None, description="certificates (PEM) that the brokers' is checked against; none: the system's"
+    )
+    ssl_certfile: Path | None = Field(None, description="certificate (PEM) to show to the brokers")
+    ssl_keyfile: Path | None = Field(None, description="its private key (PEM)")
+    timeout_s: Number = Field(30.0, ge=1, le=600, description="seconds after which brokers count as out of reach")
+    session_timeout_s: Number = Field(
+        30.0, ge=6, le=1_800, description="seconds without a sign of life after which a worker's partitions move"
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> KafkaSection:
+        if self.password is not None and self.password_file is not None:
+            raise PydanticCustomError("token", "give password or password_file, not both")
+        if (self.ssl_keyfile is None) != (self.ssl_certfile is None):
+            raise PydanticCustomError("pair", "give ssl_certfile and ssl_keyfile together")
+        return self
+
+    def secret(self) -> str | None:
+        """The password, from the setting or its file; None when there is none. Raises :class:`ConfigError`."""
+        if self.password_file is not None:
+            return first_line("kafka.password_file", self.password_file)
+        return None if self.password is None else self.password.get_secret_value()
 
 
 class LiveSection(_Section):
@@ -163,13 +220,7 @@ class WebSection(_Section):
             return self.access_token.get_secret_value().strip()
         if self.access_token_file is None:
             return None
-        try:
-            lines = self.access_token_file.read_text(encoding="utf-8").split("\n", 1)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"web.access_token_file: {why_unreadable(error, self.access_token_file)}."]) from None
-        if not lines[0].strip():
-            raise ConfigError([f"web.access_token_file: {self.access_token_file} holds no token in its first line."])
-        return lines[0].strip()
+        return first_line("web.access_token_file", self.access_token_file)
 
 
 class LoggingSection(_Section):
@@ -182,6 +233,7 @@ class LoggingSection(_Section):
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "detection": Detection,
     "log": LogSection,
+    "kafka": KafkaSection,
     "live": LiveSection,
     "web": WebSection,
     "logging": LoggingSection,
@@ -227,6 +279,8 @@ def _default(field: FieldInfo) -> str:
 def _bounds(name: str, field: FieldInfo) -> str:
     if name == "timezone":
         return "an IANA time zone"
+    if name == "topic_prefix":
+        return "up to 60 letters, digits, dots, dashes and underscores"
     low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
     high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
     if low is not None and high is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from kafka_cluster import KafkaCluster, classpath, gather_jars
 from made_views import MadeViews
 from web_client import Asker
 
@@ -35,6 +37,43 @@ def require_tool(name: str) -> str:
 def chromium() -> str:
     """Path of Debian's chromium."""
     return require_tool("chromium")
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> None:
+    """For a test that starts its own :class:`KafkaCluster`: java and Kafka's jars are there."""
+    require_tool("java")
+    if not classpath():
+        if shutil.which("mvn") is None and os.environ.get("CI") != "true":
+            pytest.skip("run make test, which fetches Kafka by Maven")
+        require_tool("mvn")
+        gather_jars()
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One real broker for all tests that only use it; a test that kills its broker starts one of its own."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def _kafka3(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    with KafkaCluster(tmp_path_factory.mktemp("kafka3"), brokers=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka3(_kafka3: KafkaCluster) -> KafkaCluster:
+    """Three real brokers, which a test may kill, pause and move; the next test finds all of them well again."""
+    _kafka3.heal()
+    return _kafka3
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Begins the names of topics, groups and transactional ids of one test, so that tests can share brokers."""
+    return f"t{uuid.uuid4().hex[:6]}-"
 
 
 @pytest.fixture

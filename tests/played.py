@@ -15,11 +15,14 @@ from monitor.core.params import Params
 from monitor.live.checkpoint import Checkpointer
 from monitor.live.faust_app import make_app
 from monitor.live.folding import FleetHandler, ParcelHandler
+from monitor.live.shards import Shards
 from monitor.live.tables import FoldTable
 from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.transport import EmbeddedBackend
+from monitor.log.records import LogRecord, Shard
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
 
-APP = make_app("test", "memory://")
+APP = make_app("test")
 
 
 class Played:
@@ -27,47 +30,56 @@ class Played:
 
     def __init__(self, log: EmbeddedLog, params: Params) -> None:
         self._log = log
-        self.checkpointer = Checkpointer(log)
-        self._tables: list[FoldTable[Any]] = []
-        handlers = {
-            EVENTS: ParcelHandler(self, params, log.partitions),  # type: ignore[arg-type]
-            CONTRIBUTIONS: FleetHandler(self, params, log.partitions),  # type: ignore[arg-type]
-        }
-        self._handlers: dict[str, Any] = handlers
-        headers = log.headers()
-        self.next = {(topic, p): headers.get((topic, p), 0) for topic in handlers for p in range(log.topics()[topic])}
-        for table in self._tables:
-            tps = {TP(table.changelog_topic_name, p) for p in range(table.partitions)}
-            asyncio.run(table.data.on_rebalance(tps, set(), tps))
-        for topic, partition in self.next:
-            handlers[topic].recovered(partition)
+        self._backend = EmbeddedBackend(log)
+        self.checkpointer = Checkpointer(self._backend.store)
+        self._handlers: dict[str, Any] = {}
+        self._shards = Shards(self._backend, self.checkpointer, self._handlers, self.checkpointer.commit)
+        self._handlers[EVENTS] = ParcelHandler(self, params, log.partitions)  # type: ignore[arg-type]
+        self._handlers[CONTRIBUTIONS] = FleetHandler(self, params, log.partitions)  # type: ignore[arg-type]
+        assigned = {TP(topic, p) for topic, count in self._backend.partitions.items() for p in range(count)}
+        assert asyncio.run(self._shards.take(assigned))
+
+    @property
+    def next(self) -> dict[Shard, int]:
+        """The offset of the next record of each shard."""
+        return self.checkpointer.positions
 
     def table(
         self, name: str, *, topic: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
     ) -> FoldTable[Any]:
         """A table, as the engine makes it."""
-        partitions = self._log.topics()[topic]
+        partitions = self._backend.partitions[topic]
         table: FoldTable[Any] = FoldTable(
-            APP, name=name, partitions=partitions, changelog=self._log, encode=encode, decode=decode
+            APP, name=name, source=topic, partitions=partitions, encode=encode, decode=decode
         )
-        self._tables.append(table)
+        self._shards.add_table(table)
         self.checkpointer.add_table(table)
         return table
 
+    def apply(self, record: LogRecord) -> None:
+        """Fold one record."""
+        shard = Shard(record.topic, record.partition)
+        self._handlers[record.topic].apply(
+            record.partition, record.offset, record.timestamp_us, record.value, record.foreign
+        )
+        self.checkpointer.applied(shard, record.offset + 1)
+
     def fold(self, topic: str, partition: int, limit: int) -> int:
         """Fold up to ``limit`` records of a partition; how many there were."""
-        records = self._log.read(topic, partition, self.next[topic, partition], limit)
+        records = self._log.read(topic, partition, self.next[Shard(topic, partition)], limit)
         for record in records:
-            self._handlers[topic].apply(partition, record.offset, record.timestamp_us, record.value)
-            self.next[topic, partition] = record.offset + 1
-            self.checkpointer.applied(topic, partition, record.offset + 1)
+            self.apply(record)
         return len(records)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        assert asyncio.run(self.checkpointer.commit())
 
     def fold_all(self) -> None:
         """Fold and save until nothing is left."""
-        assert self.checkpointer.commit()
-        while sum(self.fold(topic, p, 1_000) for topic, p in self.next):
-            assert self.checkpointer.commit()
+        self.save()
+        while sum(self.fold(topic, p, 1_000) for topic, p in list(self.next)):
+            self.save()
 
 
 @contextmanager

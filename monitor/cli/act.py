@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
-from monitor.cli.common import FoundProblem, data_option, json_option, open_log, settings_or_fail
+from monitor.cli.common import FoundProblem, json_option, settings_or_fail
+from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.whole_log import picture_of
 from monitor.core.events import DecisionRecorded, DecisionRecordedData
 from monitor.log.gateway import Gateway
@@ -22,16 +22,16 @@ from monitor.wire.incoming import Incoming
 @click.argument("what", type=click.Choice(["ack", "note", "mute", "done", "accept", "decline"]))
 @click.option("--by", metavar="NAME", help="Who decided.")
 @click.option("--note", metavar="TEXT", help="Why; at most 4,000 characters.")
-@data_option
+@place_option
 @json_option
-def act(id_: str, what: str, by: str | None, note: str | None, data: Path | None, as_json: bool) -> None:
+def act(id_: str, what: str, by: str | None, note: str | None, place: Place, as_json: bool) -> None:
     """Record a decision about an incident or a parcel on the watchlist.
 
     ack: seen, someone is on it. note: a remark. mute, done: take a parcel off the watchlist until news of it comes and
     it falls silent again. accept, decline: the answer to a recommendation. It counts from the next tick on.
     """
     settings = settings_or_fail()
-    with open_log(settings, data) as log:
+    with open_log(settings, place) as log:
         known = picture_of(log, settings)
         if id_ not in known.incidents and id_ not in known.parcels:
             raise FoundProblem(f"There is no incident and no parcel with the id {id_!r}; nothing was recorded.")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.common import FoundProblem, WrongUse, data_option, json_option, open_log, settings_or_fail
-from monitor.log.backup import restore as restore_file
+from monitor.cli.common import FoundProblem, WrongUse, json_option, settings_or_fail
+from monitor.cli.places import data_option, opened_directory
+from monitor.log.embedded.backup import restore as restore_file
 from monitor.log.records import LogError
 
 
@@ -21,11 +22,11 @@ def backup(out: Path, data: Path | None, as_json: bool) -> None:
     settings = settings_or_fail()
     if not out.absolute().parent.is_dir():
         raise WrongUse(f"There is no directory {out.absolute().parent} to write {out.name} into.")
-    with open_log(settings, data) as log:
-        try:
+    try:
+        with opened_directory(settings, data or settings.log.data) as log:
             log.backup(out)
-        except LogError as error:
-            raise FoundProblem(str(error)) from None
+    except LogError as error:
+        raise FoundProblem(str(error)) from None
     size = out.stat().st_size
     click.echo(
         json.dumps({"file": str(out), "bytes": size})

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.common import data_option, json_option
+from monitor.cli.common import json_option
 from monitor.cli.letters import open_letters
+from monitor.cli.places import Place, kafka_settings, place_option
 from monitor.cli.whole_log import world_of
-from monitor.live.state import saved_state
+from monitor.live.state import saved_state, unfolded
 from monitor.live.version import state_version
 from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.schema import FILE_NAME
+from monitor.log.protocol import Log
 from monitor.log.records import LogError
-from monitor.log.schema import FILE_NAME
-from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.log.topics import EVENTS
 from monitor.settings import ConfigError, Settings, load_settings
 
 LEAST_FREE_BYTES = 1 << 30
@@ -27,13 +29,13 @@ Finding = tuple[str, bool, str]  # what was looked at, whether it is well, a sen
 
 @click.command()
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
-@data_option
+@place_option
 @click.option(
     "--replay", "replayed", is_flag=True, help="Also fold the whole log again and compare: is the state of `run` right?"
 )
 @json_option
-def check(config: Path | None, data: Path | None, replayed: bool, as_json: bool) -> None:
-    """Look at the settings, the event log and its disk, and say what is wrong. Exit status 1 if anything is."""
+def check(config: Path | None, place: Place, replayed: bool, as_json: bool) -> None:
+    """Look at settings, log, and disk or brokers, and say what is wrong. Exit status 1 if anything is."""
     findings: list[Finding] = []
     try:
         settings = load_settings(config)
@@ -42,7 +44,11 @@ def check(config: Path | None, data: Path | None, replayed: bool, as_json: bool)
         findings += [("settings", False, problem) for problem in error.problems]
     else:
         findings.append(("settings", True, "All settings are within their bounds."))
-        findings += _look_at_log(settings, data or settings.log.data, replayed)
+        broker = place.broker_of(settings)
+        if broker is None:
+            findings += _look_at_directory(settings, place.directory_of(settings), replayed)
+        else:
+            findings += _look_at_brokers(settings, broker, replayed)
         findings.append(_look_at_port(settings))
     if as_json:
         click.echo(json.dumps([{"what": w, "ok": ok, "detail": text} for w, ok, text in findings], ensure_ascii=False))
@@ -53,27 +59,42 @@ def check(config: Path | None, data: Path | None, replayed: bool, as_json: bool)
         raise click.exceptions.Exit(1)
 
 
-def _look_at_log(settings: Settings, directory: Path, replayed: bool) -> list[Finding]:
+def _look_at_brokers(settings: Settings, broker: str, replayed: bool) -> list[Finding]:
+    from monitor.log.kafka import KafkaLog, inspect
+
+    ours = kafka_settings(settings, broker)
+    findings = inspect(ours)
+    if not all(ok for _, ok, _ in findings):
+        return findings
+    try:
+        with KafkaLog.open(ours, create=False) as log:
+            return [*findings, *_look_at_log(log, settings, replayed)]
+    except LogError as error:
+        return [*findings, ("log", False, str(error))]
+
+
+def _look_at_directory(settings: Settings, directory: Path, replayed: bool) -> list[Finding]:
     if not (directory / FILE_NAME).is_file():
         return [("log", False, f"There is no event log in {directory}; `run` or `ingest` makes one.")]
     try:
         with EmbeddedLog.open(directory, create=False, read_only=True) as log:
-            compared = [_compared(log, settings)] if replayed else []
-            return [*_state(log, settings), *compared, _dead_letters(log, settings), _disk(directory)]
+            return [*_look_at_log(log, settings, replayed), _disk(directory)]
     except LogError as error:
         return [("log", False, str(error))]
 
 
-def _state(log: EmbeddedLog, settings: Settings) -> list[Finding]:
-    ends = {(EVENTS, p): log.end_offset(EVENTS, p) for p in range(log.partitions)}
-    ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
+def _look_at_log(log: Log, settings: Settings, replayed: bool) -> list[Finding]:
+    compared = [_compared(log, settings)] if replayed else []
+    return [*_state(log, settings), *compared, _dead_letters(log, settings)]
+
+
+def _state(log: Log, settings: Settings) -> list[Finding]:
     headers = log.headers()
-    starts = {place: log.first_offset(*place) for place in ends}
-    records = sum(end - starts[place] for place, end in ends.items() if place[0] == EVENTS)
-    lag = sum(end - headers.get(place, starts[place]) for place, end in ends.items())
-    behind = [f"{topic}-{p}" for (topic, p), end in ends.items() if headers.get((topic, p), 0) > end]
+    ends = {shard: log.end_offset(*shard) for shard in headers}
+    records = sum(log.end_offset(EVENTS, p) - log.first_offset(EVENTS, p) for p in range(log.partitions))
+    behind = [f"{shard.topic}-{shard.partition}" for shard, end in sorted(ends.items()) if headers[shard] > end]
     found: list[Finding] = [
-        ("log", True, f"{log.path} can be read: {records:,} records in {log.partitions} partitions.")
+        ("log", True, f"{log.name} can be read: {records:,} records in {log.partitions} partitions.")
     ]
     if behind:
         text = f"The state is ahead of the log in {', '.join(behind)}; start `run --rebuild`, or restore a backup."
@@ -81,11 +102,12 @@ def _state(log: EmbeddedLog, settings: Settings) -> list[Finding]:
     elif log.state_version not in (None, state_version(settings.params())):
         found.append(("state", True, "The state was made by other settings or another version; `run` rebuilds it."))
     else:
+        lag = sum(unfolded(log, headers).values())
         found.append(("state", True, f"{lag:,} records of the log are not folded yet."))
     return found
 
 
-def _compared(log: EmbeddedLog, settings: Settings) -> Finding:
+def _compared(log: Log, settings: Settings) -> Finding:
     """The state that `run` keeps against a replay of the same records, while others may go on appending."""
     params = settings.params()
     with log.snapshot():
@@ -107,7 +129,7 @@ def _compared(log: EmbeddedLog, settings: Settings) -> Finding:
     )
 
 
-def _dead_letters(log: EmbeddedLog, settings: Settings) -> Finding:
+def _dead_letters(log: Log, settings: Settings) -> Finding:
     letters = open_letters(log, settings)
     text = f"{len(letters):,} open" + ("; see `channel-monitor dead-letters list`." if letters else ".")
     return "dead letters", not letters, text

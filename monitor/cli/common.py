@@ -1,19 +1,14 @@
-"""What the verbs share: where the log is, how a verb ends when something is wrong, progress on a terminal."""
+"""What the verbs share: how a verb ends when something is wrong, words, progress on a terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.records import LogError
-from monitor.log.schema import FILE_NAME
 from monitor.settings import ConfigError, Settings, load_settings
 
 _REDRAW_S: Final = 0.2
@@ -46,16 +41,6 @@ class Verbs(click.Group):
             formatter.write_dl(rows)
 
 
-def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--data DIR``; None stands for the setting ``log.data``."""
-    return click.option(
-        "--data",
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="Directory of the event log (default: ./data, or the setting log.data).",
-    )(command)
-
-
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
@@ -67,20 +52,6 @@ def settings_or_fail() -> Settings:
         return load_settings()
     except ConfigError as error:
         raise WrongUse(str(error)) from None
-
-
-@contextmanager
-def open_log(settings: Settings, data: Path | None, *, create: bool = False) -> Iterator[EmbeddedLog]:
-    """The embedded log, closed at the end; its errors end the verb."""
-    directory = data or settings.log.data
-    exists = (directory / FILE_NAME).is_file()
-    if not exists and not create:
-        raise WrongUse(f"There is no event log in {directory}; name its directory with --data.")
-    try:
-        with EmbeddedLog.open(directory, create=create, partitions=None if exists else settings.log.partitions) as log:
-            yield log
-    except LogError as error:
-        raise FoundProblem(str(error)) from None
 
 
 def many(count: int, one: str, more: str | None = None) -> str:

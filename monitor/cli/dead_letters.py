@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
-from monitor.cli.common import Verbs, data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.common import Verbs, json_option, many, settings_or_fail
 from monitor.cli.letters import UNKNOWN, Known, open_letters, under_a_new_id
+from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.whole_log import world_of
 from monitor.connectors.again import read_again
 from monitor.core.events import Rejected
 from monitor.log.dead_letters import DeadLetterBox
-from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Admission, Gateway, now_us
+from monitor.log.protocol import Log
 from monitor.settings import Settings
 from monitor.wire.dead_letter import Letter, public, raw_of
 from monitor.wire.incoming import Incoming
@@ -30,28 +30,28 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@data_option
+@place_option
 @json_option
-def list_(data: Path | None, as_json: bool) -> None:
+def list_(place: Place, as_json: bool) -> None:
     """The open dead letters, sorted by their text."""
     settings = settings_or_fail()
-    with open_log(settings, data) as log:
+    with open_log(settings, place) as log:
         letters = open_letters(log, settings)
     if as_json:
         click.echo(json.dumps([public(letter) for letter in letters], ensure_ascii=False))
         return
     for letter in letters:
-        click.echo(f"{place(letter)}  {letter['reason']}\n    {letter['detail']}\n    {_cut(letter['raw'])}")
+        click.echo(f"{place_of(letter)}  {letter['reason']}\n    {letter['detail']}\n    {_cut(letter['raw'])}")
     click.echo(f"{many(len(letters), 'open dead letter')}." if letters else "There are no open dead letters.")
 
 
 @dead_letters.command()
-@data_option
+@place_option
 @click.option("--reason", metavar="CODE", help="Only letters with this reason.")
 @click.option("--history", is_flag=True, help="Take the events as history: they were known when they happened.")
 @click.option("--mapping", metavar="FILE", help="Read rows of tables with this mapping instead of the one they had.")
 @json_option
-def replay(data: Path | None, reason: str | None, history: bool, mapping: str | None, as_json: bool) -> None:
+def replay(place: Place, reason: str | None, history: bool, mapping: str | None, as_json: bool) -> None:
     """Try the open dead letters again: what is good now enters the log, the rest stays open (exit status 1)."""
     settings = settings_or_fail()
     params = settings.params()
@@ -59,7 +59,7 @@ def replay(data: Path | None, reason: str | None, history: bool, mapping: str | 
     good: list[Letter] = []
     rows: list[Incoming] = []
     failed: list[tuple[Letter, Rejected]] = []
-    with open_log(settings, data) as log:
+    with open_log(settings, place) as log:
         now = now_us()
         letters = [letter for letter in open_letters(log, settings) if reason in (None, letter["reason"])]
         waits = _Waits(log, settings)
@@ -82,7 +82,7 @@ def replay(data: Path | None, reason: str | None, history: bool, mapping: str | 
         click.echo(json.dumps(report, ensure_ascii=False))
     else:
         for letter, error in failed:
-            click.echo(f"{place(letter)}  {error.reason}\n    {error.detail}")
+            click.echo(f"{place_of(letter)}  {error.reason}\n    {error.detail}")
         click.echo(
             f"{many(len(good), 'dead letter')} replayed, {many(outcome.accepted, 'event')} appended; "
             f"{len(failed):,} failed again."
@@ -113,7 +113,7 @@ def _admissible(
 class _Waits:
     """What is known by now; the log is folded when that is first asked."""
 
-    def __init__(self, log: EmbeddedLog, settings: Settings) -> None:
+    def __init__(self, log: Log, settings: Settings) -> None:
         self._log = log
         self._settings = settings
         self._known: Known | None = None
@@ -125,7 +125,7 @@ class _Waits:
         return self._known
 
 
-def place(letter: Letter) -> str:
+def place_of(letter: Letter) -> str:
     """Where a letter comes from, in words."""
     position = letter["position"]
     if "file" in position:

@@ -14,7 +14,8 @@ from typing import IO
 import click
 import zstandard
 
-from monitor.cli.common import Progress, Verbs, WrongUse, data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.common import Progress, Verbs, WrongUse, json_option, many, settings_or_fail
+from monitor.cli.places import Place, open_log, place_option
 from monitor.log.export import Exported, export_events
 
 
@@ -30,9 +31,9 @@ def export() -> None:
     metavar="FILE",
     help="FILE.jsonl, .jsonl.gz or .jsonl.zst; - is standard output.",
 )
-@data_option
+@place_option
 @json_option
-def events(out: str, data: Path | None, as_json: bool) -> None:
+def events(out: str, place: Place, as_json: bool) -> None:
     """The log of record as canonical events, one a line, in order and with a sequence.
 
     A replay of this file gives the state of the live monitor at its last closed tick.
@@ -40,7 +41,7 @@ def events(out: str, data: Path | None, as_json: bool) -> None:
     settings = settings_or_fail()
     done = Exported()
     progress = Progress("{:,} events written")
-    with open_log(settings, data) as log, _writing(out) as file:
+    with open_log(settings, place) as log, _writing(out) as file:
         for line in export_events(log, done):
             file.write(line)
             file.write(b"\n")

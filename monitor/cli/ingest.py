@@ -11,7 +11,8 @@ from typing import Final
 
 import click
 
-from monitor.cli.common import Progress, WrongUse, data_option, json_option, many, open_log, settings_or_fail
+from monitor.cli.common import Progress, WrongUse, json_option, many, settings_or_fail
+from monitor.cli.places import Place, open_log, place_option
 from monitor.connectors.csv_file import read_csv
 from monitor.connectors.files import STDIN, UnusableFile, check_readable, read_events
 from monitor.connectors.mapping import Mapping, MappingError, load_mapping, shipped_mappings
@@ -30,7 +31,7 @@ _TABLES: Final = (".csv", ".csv.gz", ".csv.zst")
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@data_option
+@place_option
 @click.option(
     "--format",
     "form",
@@ -47,7 +48,7 @@ _TABLES: Final = (".csv", ".csv.gz", ".csv.zst")
 @json_option
 def ingest(
     files: tuple[str, ...],
-    data: Path | None,
+    place: Place,
     form: str | None,
     mapping: str | None,
     history: bool,
@@ -73,7 +74,7 @@ def ingest(
             outcome = _dry_run(chain.from_iterable(map(read, files)), params, history)
         else:
             rows = [_looked_at(read, file, params, history) for file in files if file != STDIN or history]
-            with open_log(settings, data, create=True) as log:
+            with open_log(settings, place, create=True) as log:
                 progress = Progress("{:,} events read, {:,} appended")
                 gateway = Gateway(log, params, history=history)
                 try:
@@ -85,7 +86,7 @@ def ingest(
                     progress.clear()
     except (UnusableFile, Refused) as error:
         raise WrongUse(str(error)) from None
-    _report(outcome, click.format_filename(data or settings.log.data), dry_run, as_json)
+    _report(outcome, place.name_of(settings), place.option_of(settings), dry_run, as_json)
     if outcome.dead_letters:
         raise click.exceptions.Exit(1)
 
@@ -159,7 +160,7 @@ def _show_fault(row: Incoming, fault: Rejected) -> None:
     click.echo(f"{row.file}:{row.line}: {fault.reason}: {fault.detail}", err=True)
 
 
-def _report(outcome: Outcome, data: str, dry_run: bool, as_json: bool) -> None:
+def _report(outcome: Outcome, name: str, option: str, dry_run: bool, as_json: bool) -> None:
     notice = _notice(outcome)
     if as_json:
         report = {
@@ -178,7 +179,7 @@ def _report(outcome: Outcome, data: str, dry_run: bool, as_json: bool) -> None:
         lines.append(f"{many(outcome.accepted, 'event')}; nothing was appended.")
     else:
         ticks = f" and {many(outcome.ticks, 'tick')}" if outcome.ticks else ""
-        lines.append(f"Appended {many(outcome.accepted, 'event')}{ticks} to {data}.")
+        lines.append(f"Appended {many(outcome.accepted, 'event')}{ticks} to {name}.")
     if outcome.skipped:
         lines.append(f"Left out {many(outcome.skipped.total(), 'row')} on purpose:")
         lines += [f"  {count:>9,}  {reason}" for reason, count in sorted(outcome.skipped.items())]
@@ -187,7 +188,7 @@ def _report(outcome: Outcome, data: str, dry_run: bool, as_json: bool) -> None:
         lines.append(f"{many(total, 'dead letter')}{f', {known:,} of them known before' if known else ''}:")
         lines += [f"  {count:>9,}  {reason}" for reason, count in sorted(outcome.dead_letters.items())]
         if not dry_run:
-            lines.append(f"See them with: channel-monitor dead-letters list --data {data}")
+            lines.append(f"See them with: channel-monitor dead-letters list {option}")
     if notice:
         lines.append(notice)
     click.echo("\n".join(lines), err=dry_run)

@@ -23,12 +23,13 @@ from monitor.core.events import (
 )
 from monitor.core.identity import body_hash, hash64, identity
 from monitor.core.vocabulary import MAX_ID_LENGTH
+from monitor.live.state import unfolded
 from monitor.live.version import state_version
 from monitor.log.dead_letters import DeadLetterBox
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.partition import key_hash, partition_of
+from monitor.log.partition import partition_of
+from monitor.log.protocol import Log
 from monitor.log.records import LogRecord
-from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.log.topics import EVENTS
 from monitor.read.lists import dead_letter_record
 from monitor.replay.driver import World
 from monitor.settings import Settings
@@ -41,7 +42,7 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def open_letters(log: EmbeddedLog, settings: Settings) -> list[Letter]:
+def open_letters(log: Log, settings: Settings) -> list[Letter]:
     """All open letters, sorted by ``raw``. Raises :class:`~monitor.log.records.LogError`."""
     box = DeadLetterBox(log)
     letters = box.letters()
@@ -96,17 +97,12 @@ def under_a_new_id(raw: bytes) -> bytes:
     return _encode(members)
 
 
-def _is_folded(log: EmbeddedLog, settings: Settings) -> bool:
+def _is_folded(log: Log, settings: Settings) -> bool:
     """Whether `run` has folded the whole log, by these settings."""
-    ends = {(EVENTS, p): log.end_offset(EVENTS, p) for p in range(log.partitions)}
-    ends[CONTRIBUTIONS, 0] = log.end_offset(CONTRIBUTIONS, 0)
-    headers = log.headers()
-    return log.state_version == state_version(settings.params()) and all(
-        headers.get(place, log.first_offset(*place)) >= end for place, end in ends.items()
-    )
+    return log.state_version == state_version(settings.params()) and not any(unfolded(log).values())
 
 
-def _record(log: EmbeddedLog, letter: DeadLetter) -> Letter:
+def _record(log: Log, letter: DeadLetter) -> Letter:
     """The letter as `run` would write it: with its place in the log."""
     event = decode(letter.raw)
     partition, offset, index = _place(log, event)
@@ -114,7 +110,7 @@ def _record(log: EmbeddedLog, letter: DeadLetter) -> Letter:
     return dead_letter_record(found, letter.recorded_us)
 
 
-def _place(log: EmbeddedLog, event: Event) -> tuple[int, int, int]:
+def _place(log: Log, event: Event) -> tuple[int, int, int]:
     """Where in the log the event stands first: partition, offset, index."""
     wanted = identity(event), body_hash(event)
     for record in _candidates(log, event):
@@ -124,13 +120,10 @@ def _place(log: EmbeddedLog, event: Event) -> tuple[int, int, int]:
     raise AssertionError(f"event {event.id!r} came out of the log and is not in it")
 
 
-def _candidates(log: EmbeddedLog, event: Event) -> list[LogRecord]:
+def _candidates(log: Log, event: Event) -> list[LogRecord]:
     key = route(event)
     if key is not EVERYWHERE:
-        return [record for place in log.positions(key_hash(key)) for record in log.read(EVENTS, *place, 1)]
-    home, found, offset = partition_of(event.subject, log.partitions), [], 0
+        return list(log.find(key))
     name = event.id.encode()
-    while records := log.read(EVENTS, home, offset):
-        offset = records[-1].offset + 1
-        found += [record for record in records if name in record.value or b"\\" in record.value]
-    return found
+    records = log.scan(EVENTS, partition_of(event.subject, log.partitions))
+    return [record for record in records if name in record.value or b"\\" in record.value]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from monitor.cli.common import FoundProblem, data_option, json_option, open_log, settings_or_fail
+from monitor.cli.common import FoundProblem, json_option, settings_or_fail
+from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.tables import print_table
 from monitor.cli.whole_log import picture_of
 from monitor.read.explain import explain as explain_id
@@ -18,18 +18,18 @@ from monitor.read.lists import Picture
 Record = dict[str, Any]
 
 
-def _picture(data: Path | None) -> Picture:
+def _picture(place: Place) -> Picture:
     settings = settings_or_fail()
-    with open_log(settings, data) as log:
+    with open_log(settings, place) as log:
         return picture_of(log, settings)
 
 
 @click.command()
-@data_option
+@place_option
 @json_option
-def channels(data: Path | None, as_json: bool) -> None:
+def channels(place: Place, as_json: bool) -> None:
     """Every channel with its rates, each with n and a 95% interval (the last 90 days; --json has all time too)."""
-    records = _picture(data).channel_records()
+    records = _picture(place).channel_records()
     if as_json:
         click.echo(json.dumps(records, ensure_ascii=False))
         return
@@ -54,11 +54,11 @@ def channels(data: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@data_option
+@place_option
 @json_option
-def incidents(data: Path | None, as_json: bool) -> None:
+def incidents(place: Place, as_json: bool) -> None:
     """Every incident, open and closed, the newest last."""
-    records = _picture(data).incident_records()
+    records = _picture(place).incident_records()
     if as_json:
         click.echo(json.dumps(records, ensure_ascii=False))
         return
@@ -83,11 +83,11 @@ def incidents(data: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@data_option
+@place_option
 @json_option
-def watchlist(data: Path | None, as_json: bool) -> None:
+def watchlist(place: Place, as_json: bool) -> None:
     """The parcels to chase, the most urgent first: silent for longer than 95% of their channel's on this leg."""
-    records = _picture(data).watch_records()
+    records = _picture(place).watch_records()
     if as_json:
         click.echo(json.dumps(records, ensure_ascii=False))
         return
@@ -111,14 +111,14 @@ def watchlist(data: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("id_", metavar="ID")
-@data_option
+@place_option
 @json_option
-def explain(id_: str, data: Path | None, as_json: bool) -> None:
+def explain(id_: str, place: Place, as_json: bool) -> None:
     """Why an incident or a parcel on the watchlist is there: the rule, the figures, the events behind it."""
     from monitor.live.timeline import parcel_view
 
     settings = settings_or_fail()
-    with open_log(settings, data) as log:
+    with open_log(settings, place) as log:
         now = picture_of(log, settings)
         told = explain_id(now, id_, now.watch_records())
         if told is None:

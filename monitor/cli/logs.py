@@ -19,7 +19,8 @@ Level = Literal["debug", "info", "warning", "error"]
 # Faust's services log under the name of the module that subclasses them.
 _TALKATIVE: Final = (
     *("aiohttp.access", "aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3"),
-    *("monitor.live.faust_app", "monitor.live.tables", "monitor.log.transport"),
+    *("monitor.live.faust_app", "monitor.live.tables", "monitor.log.faust_reading"),
+    *("monitor.log.embedded.transport", "monitor.log.kafka.transport"),
 )
 _SECRET_WORDS: Final = ("token", "password", "secret", "authorization", "cookie")
 

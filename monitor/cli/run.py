@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import structlog
 from aiohttp import web
 
-from monitor.cli.common import FoundProblem, Progress, WrongUse, data_option, many
+from monitor.cli.common import FoundProblem, WrongUse, many
 from monitor.cli.feeding import FeedProgress
+from monitor.cli.hosts import Host, host_of
 from monitor.cli.logs import configure
+from monitor.cli.places import Place, place_option
+from monitor.cli.restarting import OPTION, may_restart, restart
 from monitor.connectors.files import UnusableFile, check_readable, read_events
-from monitor.core.params import Params
 from monitor.live.checkpoint import CheckpointSettings
 from monitor.live.clock import Feed, Ticker
 from monitor.live.engine import Engine, EngineError, EngineSettings
 from monitor.live.folding import FleetHandler, ParcelHandler
-from monitor.live.version import state_version
 from monitor.live.views import LiveViews
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.merging import merge_history
 from monitor.log.records import LogError
-from monitor.log.schema import FILE_NAME
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
 from monitor.read.lists import Samples
 from monitor.settings import ConfigError, Settings, load_settings
@@ -37,10 +37,11 @@ from monitor.web.settings import WebSettings, is_loopback
 
 _LOG: Final = structlog.get_logger(__name__)
 _SHUTDOWN_S: Final = 1.0
+Role = Literal["all", "worker", "web"]
 
 
 @click.command()
-@data_option
+@place_option
 @click.option("--host", help="Address to listen on (default 127.0.0.1); any but loopback needs an access token.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on (default 8080); 0 takes a free one.")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
@@ -48,16 +49,32 @@ _SHUTDOWN_S: Final = 1.0
 @click.option(
     "--rebuild",
     is_flag=True,
-    help="Put the log in the order of recorded times, history that came late among the rest; fold all of it again.",
+    help="Fold all of the log again; an embedded log is first put in the order of recorded times, history that came "
+    "late among the rest.",
 )
+@click.option(
+    "--role",
+    type=click.Choice(["all", "worker", "web"]),
+    default="all",
+    help="With --broker: only fold (worker), or only serve the page, the API and /metrics (web). Default: both.",
+)
+@click.option(OPTION, default="", hidden=True)
 def run(
-    data: Path | None, host: str | None, port: int | None, config: Path | None, feed: str | None, rebuild: bool
+    place: Place,
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+    feed: str | None,
+    rebuild: bool,
+    role: Role,
+    restarts: str,
 ) -> None:
     """The live monitor: folds the log, ticks, serves the page, the API and /metrics. Ctrl-C ends it.
 
     With --data (default ./data) it runs on the embedded log in that directory and needs no other server; `ingest` may
-    run beside it. A new version, or other detection settings, rebuild the state by themselves, in the order of the log;
-    --rebuild also judges the past anew with the history that was ingested into it later.
+    run beside it. With --broker it runs on Apache Kafka, alone or as one of several workers that share the work. A new
+    version, or other detection settings, rebuild the state by themselves, in the order of the log; --rebuild also
+    judges the past of an embedded log anew with the history that was ingested into it later.
     """
     try:
         settings = load_settings(config)
@@ -66,14 +83,17 @@ def run(
             check_readable(feed)
     except (ConfigError, ValueError, UnusableFile) as error:
         raise WrongUse(str(error)) from None
+    if role != "all" and place.broker_of(settings) is None:
+        raise WrongUse(f"--role {role} is for several programs on one Kafka: give --broker too.")
     configure(settings.logging.level, as_json=settings.logging.as_json)
-    directory = data or settings.log.data
+    shared = False
     try:
-        partitions = None if (directory / FILE_NAME).is_file() else settings.log.partitions
-        with EmbeddedLog.open(directory, create=True, partitions=partitions) as log:
-            _prepare(log, settings.params(), rebuild)  # not in the event loop: Ctrl-C must end it
-            asyncio.run(_Monitor(log, settings, page, feed, any_port=port is None).run())
+        with host_of(settings, place, rebuild=rebuild) as on:  # not in the event loop: Ctrl-C must end it
+            shared = on.shared
+            asyncio.run(_Monitor(on, settings, page, feed, role, any_port=port is None).run())
     except (LogError, EngineError, UnusableFile) as error:
+        if shared and not isinstance(error, UnusableFile) and may_restart(restarts):
+            restart(str(error), restarts)
         raise FoundProblem(str(error)) from None
 
 
@@ -103,57 +123,56 @@ def _web_settings(settings: Settings, host: str | None, port: int | None) -> Web
     )
 
 
-def _prepare(log: EmbeddedLog, params: Params, rebuild: bool) -> None:
-    """Forget the state if that is asked for, or if another version or other settings made it."""
-    version = state_version(params)
-    with log.exclusive():
-        if rebuild:
-            progress = Progress("{:,} events read, {:,} put in order")
-            try:
-                merged = merge_history(log, params, progress, state_version=version)
-            finally:
-                progress.clear()
-            _LOG.info("history_merged", events=merged.events, ticks=merged.ticks, rewritten=merged.rewritten)
-        elif log.state_version != version:
-            log.new_generation(version)
-        else:
-            return
-    _LOG.info("state_rebuilt", reason="asked" if rebuild else "new version or settings")
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What is being served, to be stopped."""
+
+    views: LiveViews
+    runner: web.AppRunner
+
+    async def stop(self) -> None:
+        """End it."""
+        self.views.stop()
+        await self.runner.cleanup()
 
 
 class _Monitor:
-    """Engine, folds, ticker, views and web server of one process."""
+    """Engine, folds, ticker, views and web server of one process, or what its role has of them."""
 
     def __init__(
-        self, log: EmbeddedLog, settings: Settings, page: WebSettings, feed: str | None, any_port: bool
+        self, host: Host, settings: Settings, page: WebSettings, feed: str | None, role: Role, any_port: bool
     ) -> None:
-        self._log = log
+        self._host = host
+        self._role = role
         self._settings = settings
         self._page = page
         self._feed = feed
         self._any_port = any_port
         self._fed = asyncio.Event()
+        self._engine: Engine | None = None
+        self._fleet: FleetHandler | None = None
 
     async def run(self) -> None:
         """Until it is told to stop. Raises ``EngineError`` or ``LogError``."""
-        log, settings = self._log, self._settings
-        params = settings.params()
+        if self._role == "web":
+            await self._only_serve()
+            return
+        settings, host = self._settings, self._host
+        params, partitions = settings.params(), host.log.partitions
         live = settings.live
         engine = Engine(
-            log,
+            host.backend,
             EngineSettings(
                 CheckpointSettings(live.checkpoint_interval_s, live.checkpoint_records), watchdog_s=live.watchdog_s
             ),
         )
-        parcels = ParcelHandler(engine, params, log.partitions)
-        fleet = FleetHandler(engine, params, log.partitions)
+        parcels = ParcelHandler(engine, params, partitions)
+        fleet = FleetHandler(engine, params, partitions)
         engine.handle(EVENTS, parcels)
         engine.handle(CONTRIBUTIONS, fleet)
         self._engine, self._fleet = engine, fleet
-        views = LiveViews(log.directory, params, self._health, self._runtime)
-        runner = await self._serve(views)
-        views.start()
-        ticker = Ticker(log, params, lambda: parcels.folds.values())
+        served = None if self._role == "worker" else await self._serve()
+        ticker = Ticker(host.open_log, params, lambda: parcels.folds.values())
 
         async def tick() -> None:
             await self._fed.wait()
@@ -167,18 +186,30 @@ class _Monitor:
         try:
             await engine.run(feed, tick)
         finally:
-            views.stop()
-            await runner.cleanup()
+            if served is not None:
+                await served.stop()
         click.echo("Stopped; everything is saved.", err=True)
+
+    async def _only_serve(self) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        served = await self._serve()
+        try:
+            await stop.wait()
+        finally:
+            await served.stop()
+        click.echo("Stopped.", err=True)
 
     async def _stream(self, name: str, engine: Engine) -> None:
         progress = FeedProgress(name)
-        feed = Feed(self._log, self._settings.params(), read_events(name))
+        feed = Feed(self._host.open_log, self._settings.params(), read_events(name))
         await feed.run(engine.ready, lambda: sum(engine.lag().values()), progress)
         progress.done()
         click.echo(f"{many(feed.appended, 'event')} streamed; the monitor is live now. Ctrl-C ends it.", err=True)
 
-    async def _serve(self, views: LiveViews) -> web.AppRunner:
+    async def _serve(self) -> _Served:
+        views = LiveViews(self._host.open_reader, self._settings.params(), self._health, self._runtime)
         app = create_web(views, self._page, Metrics(views, series_cap=self._page.series_cap))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -202,9 +233,12 @@ class _Monitor:
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         click.echo(f"The page is at http://{shown}:{bound[1]}/")
         sys.stdout.flush()
-        return runner
+        views.start()
+        return _Served(views, runner)
 
     def _health(self) -> dict[str, Any]:
+        if self._engine is None:
+            return {"recovered": True, "lag_records": None, "ready": True, "reasons": []}
         status = self._engine.status()
         reasons = []
         if not status.recovered:
@@ -221,6 +255,8 @@ class _Monitor:
         }
 
     def _runtime(self) -> dict[str, Samples]:
+        if self._engine is None or self._fleet is None:
+            return {}
         lag: Samples = [
             ({"topic": topic, "partition": str(partition)}, records)
             for (topic, partition), records in sorted(self._engine.lag().items())

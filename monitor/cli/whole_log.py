@@ -8,8 +8,8 @@ from __future__ import annotations
 from monitor.cli.common import Progress
 from monitor.live.state import saved_state
 from monitor.live.version import state_version
-from monitor.log.embedded import EmbeddedLog
 from monitor.log.export import Exported, export_events
+from monitor.log.protocol import Log
 from monitor.read.lists import Picture
 from monitor.replay.driver import Replay, World
 from monitor.replay.outputs import picture
@@ -17,18 +17,18 @@ from monitor.settings import Settings
 from monitor.wire.incoming import Incoming
 
 
-def world_of(log: EmbeddedLog, settings: Settings) -> World:
+def world_of(log: Log, settings: Settings) -> World:
     """The whole log, folded now."""
     progress = Progress("{0:,} events folded")
     replay = Replay(settings.params())
     lines = export_events(log, Exported())
-    replay.add((Incoming(str(log.path), n, line, line) for n, line in enumerate(lines, 1)), progress)
+    replay.add((Incoming(log.name, n, line, line) for n, line in enumerate(lines, 1)), progress)
     world = replay.run(lambda done, _: progress(done))
     progress.clear()
     return world
 
 
-def picture_of(log: EmbeddedLog, settings: Settings) -> Picture:
+def picture_of(log: Log, settings: Settings) -> Picture:
     """The lists as of the last recorded time of the log. Raises :class:`~monitor.log.records.LogError`."""
     params = settings.params()
     if log.state_version == state_version(params):

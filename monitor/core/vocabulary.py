@@ -95,6 +95,7 @@ Reason = Literal[
     "unknown_parcel",
     "conflicting_duplicate",
     "conflicting_registration",
+    "misplaced",
     "unreadable_row",
 ]
 REASONS: Final[tuple[str, ...]] = get_args(Reason)

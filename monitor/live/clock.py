@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -11,8 +13,8 @@ import structlog
 from monitor.core.params import Params
 from monitor.core.parcel_fold import ParcelFold
 from monitor.log.appending import Appender
-from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Gateway, now_us
+from monitor.log.protocol import Log
 from monitor.log.records import LogBusyError, LogFullError
 from monitor.wire.incoming import Flow
 
@@ -27,10 +29,11 @@ class Ticker:
     """Appends the tick of each grid point to every partition, by the wall clock, idle or not.
 
     A tick stands for all earlier ones (a fold passes each of them in order), so a monitor that was away appends one.
+    Of several tickers the first to write it does; the others find that all partitions have passed it.
     """
 
-    def __init__(self, log: EmbeddedLog, params: Params, folds: Callable[[], Iterable[ParcelFold]]) -> None:
-        self._log = log
+    def __init__(self, open_log: Callable[[], Log], params: Params, folds: Callable[[], Iterable[ParcelFold]]) -> None:
+        self._open_log = open_log
         self._tick_us = params.tick_us
         self._folds = folds
         self._last = 0
@@ -42,14 +45,15 @@ class Ticker:
             tick = now_us() // self._tick_us
             known = min((fold.header.tick or 0 for fold in self._folds()), default=0)
             if tick > max(known, self._last):
-                self._append(tick)
+                await asyncio.to_thread(self._append, tick)
             await asyncio.sleep(_LOOK_S)
 
     def _append(self, tick: int) -> None:
         try:
-            appender = Appender(self._log)
-            appender.tick(tick * self._tick_us)
-            appender.flush()
+            with self._open_log() as log:
+                appender = Appender(log)
+                appender.tick(tick * self._tick_us)
+                appender.flush()
         except (LogFullError, LogBusyError) as error:
             _LOG.error("tick_not_appended", reason=str(error))
             return
@@ -57,12 +61,14 @@ class Ticker:
 
 
 class Feed:
-    """Streams history into the log in fast-forward, a part at a time, no faster than it is folded."""
+    """Streams history into the log in fast-forward, a part at a time, no faster than it is folded.
 
-    def __init__(self, log: EmbeddedLog, params: Params, rows: Iterable[Flow], part: int = 2_000) -> None:
-        self._log = log
+    It appends in a thread of its own, in which it opens the log.
+    """
+
+    def __init__(self, open_log: Callable[[], Log], params: Params, rows: Iterable[Flow], part: int = 2_000) -> None:
+        self._open_log = open_log
         self._params = params
-        self._gateway = Gateway(log, params, history=True)
         self._rows = rows
         self._part = part
         self.appended = 0
@@ -70,32 +76,39 @@ class Feed:
     async def run(self, ready: asyncio.Event, lag: Callable[[], int], progress: Callable[[int], None]) -> None:
         """Append everything. ``lag`` tells the records not yet folded; ``progress`` gets the events appended."""
         await ready.wait()
-        part: list[Flow] = []
-        for row in self._rows:
-            part.append(row)
-            if len(part) >= self._part:
-                await self._send(part, lag, progress)
-                part = []
-        await self._send(part, lag, progress)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="feed") as thread:
+            log = await loop.run_in_executor(thread, self._open_log)
+            self._gateway = Gateway(log, self._params, history=True)
+            try:
+                for part in _parts(self._rows, self._part):
+                    self.appended += await self._send(thread, log, part)
+                    progress(self.appended)
+                    while lag() > _AHEAD_RECORDS:
+                        await asyncio.sleep(0.01)
+            finally:
+                await loop.run_in_executor(thread, log.close)
         while lag():
             await asyncio.sleep(0.05)
         _LOG.info("feed_done", events=self.appended)
 
-    async def _send(self, part: list[Flow], lag: Callable[[], int], progress: Callable[[int], None]) -> None:
+    async def _send(self, thread: Executor, log: Log, part: list[Flow]) -> int:
         wait_s = _FIRST_RETRY_S
         while True:
             try:
-                outcome = self._gateway.ingest(part)
-                break
+                outcome = await asyncio.get_running_loop().run_in_executor(thread, self._gateway.ingest, part)
             except (LogFullError, LogBusyError) as error:
                 # What was appended of this part comes again; the folds know it by its ids. The gateway is made anew:
                 # this one remembers dead letters that did not get into the log.
-                self._gateway = Gateway(self._log, self._params, history=True)
+                self._gateway = Gateway(log, self._params, history=True)
                 _LOG.error("feed_blocked", reason=str(error), retry_in_s=wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LAST_RETRY_S)
-        self.appended += outcome.accepted
-        progress(self.appended)
-        await asyncio.sleep(0)
-        while lag() > _AHEAD_RECORDS:
-            await asyncio.sleep(0.01)
+            else:
+                return outcome.accepted
+
+
+def _parts(rows: Iterable[Flow], size: int) -> Iterator[list[Flow]]:
+    rest = iter(rows)
+    while part := list(islice(rest, size)):
+        yield part

@@ -4,7 +4,9 @@ One agent per source topic takes its records one by one, in the order of each pa
 :class:`Handler`. Nothing is awaited while a record is folded, so a checkpoint falls between two records. What Faust
 would do with an error (restart the agent and acknowledge the record) is kept from happening: any error in a handler,
 a checkpoint or Faust itself ends the process without another checkpoint, and the records since the last one are
-folded again by the next start.
+folded again by the next start, or by another worker.
+
+A partition and the state folded from it move between workers as one *shard* (:mod:`monitor.live.shards`).
 
 The engine knows no business: handlers and tables are given to it.
 """
@@ -22,19 +24,21 @@ import structlog
 
 from monitor.live.checkpoint import Checkpointer, CheckpointSettings
 from monitor.live.faust_app import make_app
+from monitor.live.shards import Shards
 from monitor.live.status import Status, StatusFile
 from monitor.live.tables import FoldTable
 from monitor.live.watchdog import StalledError, Watchdog
-from monitor.log import transport
-from monitor.log.embedded import EmbeddedLog, LogBusyError, LogError, LogFullError
+from monitor.log.protocol import Backend
+from monitor.log.records import LogBusyError, LogError, LogFullError, Shard
 from monitor.log.topics import EVENTS
 
 V = TypeVar("V")
 
 _LOG: Final = structlog.get_logger(__name__)
 _STOP_S: Final = 2.0
-_STATUS_S: Final = 0.2
+_LAST_CHECKPOINT_S: Final = 20.0
 _TRIM_S: Final = 60.0
+_REPORT_S: Final = 2.0
 
 
 class EngineError(Exception):
@@ -45,13 +49,18 @@ class Handler(Protocol):
     """What is done with the records of one source topic."""
 
     def recovered(self, partition: int) -> None:
-        """Called once per partition when all tables are restored, before its first record."""
+        """Called when the tables of a partition are restored here, before its first record."""
         ...
 
-    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+    def released(self, partition: int) -> None:
+        """Called when a partition has gone to another worker."""
+        ...
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes, foreign: bool) -> None:
         """Fold one record whole, changing tables and emitting outputs; an exception ends the process.
 
-        Bad input is the handler's to catch and to dead-letter.
+        Bad input is the handler's to catch and to dead-letter. ``foreign``: see
+        :class:`~monitor.log.records.LogRecord`.
         """
         ...
 
@@ -69,22 +78,21 @@ class EngineSettings:
 class Engine:
     """Folds one log. Make it, add tables and handlers, then ``await run()`` once."""
 
-    def __init__(
-        self, log: EmbeddedLog, settings: EngineSettings | None = None, *, name: str = "channel-monitor"
-    ) -> None:
-        transport.register()
-        self._log = log
+    def __init__(self, backend: Backend, settings: EngineSettings | None = None) -> None:
+        self._backend = backend
         self._settings = settings or EngineSettings()
-        self._app = make_app(name, transport.broker_url(log.directory))
+        self._app = make_app(backend.group)
+        self._app.transport = backend.transport(self._app)
         self._handlers: dict[str, Handler] = {}
-        self._tables: list[FoldTable[Any]] = []
-        self._next: dict[tuple[str, int], int] = {}
         self._stop = asyncio.Event()
-        self._unblocked = asyncio.Event()
-        self._unblocked.set()
+        self._due = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self._failure: BaseException | None = None
-        self.checkpointer = Checkpointer(log, self._settings.checkpoint)
-        self.ready = asyncio.Event()
+        self.checkpointer = Checkpointer(backend.store, self._settings.checkpoint)
+        self._shards = Shards(backend, self.checkpointer, self._handlers, self._save)
+        self._app.keeper = self._shards
+        self.ready = self._shards.ready
         self.applied_records = 0
 
     # What it is made of
@@ -96,13 +104,13 @@ class Engine:
         table: FoldTable[V] = FoldTable(
             self._app,
             name=name,
-            partitions=self._log.topics()[topic],
-            changelog=self._log,
+            source=topic,
+            partitions=self._backend.partitions[topic],
             encode=encode,
             decode=decode,
         )
         self._app.tables.add(table)
-        self._tables.append(table)
+        self._shards.add_table(table)
         self.checkpointer.add_table(table)
         return table
 
@@ -110,22 +118,24 @@ class Engine:
         """Fold the records of ``topic`` with ``handler``."""
         self._handlers[topic] = handler
         source = self._app.topic(
-            topic,
+            self._backend.topic(topic),
             key_type=bytes,
             value_type=bytes,
             key_serializer="raw",
             value_serializer="raw",
-            partitions=self._log.topics()[topic],
+            partitions=self._backend.partitions[topic],
             acks=False,
         )
 
         async def agent(stream: Any) -> None:
             async for event in stream.events():
-                message = event.message
-                await self._unblocked.wait()
+                await self._room.wait()
                 if self._stop.is_set():
                     await asyncio.Event().wait()  # until cancelled: returning would restart the agent
-                self._fold(handler, topic, message.partition, message.offset, message.timestamp, message.value)
+                self._fold(handler, topic, event.message)
+                if self.checkpointer.due():
+                    self._due.set()
+                    await asyncio.sleep(0)
 
         self._app.agent(source, name=f"fold-{topic}", concurrency=1)(agent)
 
@@ -135,33 +145,32 @@ class Engine:
         """Fold until SIGINT, SIGTERM or :meth:`stop`, with ``companions`` (web server, ticker) beside it.
 
         Companions start at once, before the tables are restored (wait for ``ready``), and are cancelled at the
-        end. Raises ``EngineError`` if something failed, ``LogError`` if another `run` has the directory.
+        end. Raises ``EngineError`` if something failed, ``LogError`` if the log is held by another `run`.
         """
-        with self._log.exclusive():
-            self._find_positions()
+        with self._backend.hold():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.stop)
-            self._app.on_rebalance_complete.connect(self._on_recovered)
-            status = StatusFile(self._log.directory)
-            tasks = [
-                asyncio.create_task(self._guarded(name, part))
-                for name, part in (
-                    ("faust", self._run_faust),
-                    ("checkpoints", self._checkpoint_when_due),
-                    ("watchdog", Watchdog(self, self._settings.watchdog_s).run),
-                    ("status", lambda: status.keep(self.status)),
-                    ("retention", self._trim_now_and_then),
-                    *((getattr(c, "__qualname__", "companion"), c) for c in companions),
-                )
+            status = None if self._backend.directory is None else StatusFile(self._backend.directory)
+            parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+                ("faust", self._run_faust),
+                ("checkpoints", self._checkpoint_when_due),
+                ("watchdog", Watchdog(self, self._settings.watchdog_s).run),
+                ("retention", self._trim_now_and_then),
+                ("report", self._report_now_and_then),
+                *((getattr(c, "__qualname__", "companion"), c) for c in companions),
             ]
+            if status is not None:
+                parts.append(("status", lambda: status.keep(self.status)))
+            tasks = [asyncio.create_task(self._guarded(name, part)) for name, part in parts]
             try:
                 await self._stop.wait()
             finally:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.remove_signal_handler(number)
                 await self._end(*tasks)
-                status.remove()
+                if status is not None:
+                    status.remove()
         if self._failure is not None:
             said = isinstance(self._failure, EngineError | LogError | StalledError)
             name = "" if said else f"{type(self._failure).__name__}: "
@@ -188,11 +197,19 @@ class Engine:
         await self._app.start()
         await self._app.wait_until_stopped()
         if not self._stop.is_set():
-            raise EngineError(f"Faust has stopped: {self._app.crash_reason!r}")
+            # What Faust's services raise is the cause; the rest of its message names only them.
+            cause = self._app.crash_reason
+            if isinstance(cause, EngineError | LogError):
+                raise cause
+            raise EngineError(f"Faust has stopped: {cause!r}")
 
     async def _end(self, faust: asyncio.Task[None], *others: asyncio.Task[None]) -> None:
         # The state is saved first: whatever then goes wrong with stopping costs nothing.
-        if not self._commit():
+        try:
+            saved = await asyncio.wait_for(self._save(), _LAST_CHECKPOINT_S)
+        except TimeoutError:
+            saved = False
+        if not saved:
             _LOG.error("ended_without_checkpoint", records=self.checkpointer.pending_records)
         for task in others:
             task.cancel()
@@ -202,94 +219,80 @@ class Engine:
             _LOG.warning("faust_did_not_stop", error=repr(error))
         faust.cancel()
         await asyncio.wait((faust, *others), timeout=_STOP_S)
+        await self._shards.release_all()
 
-    # Positions
-
-    def _find_positions(self) -> None:
-        headers = self._log.headers()
-        for topic in self._handlers:
-            for partition in range(self._log.topics()[topic]):
-                position = headers.get((topic, partition), 0)
-                end = self._log.end_offset(topic, partition)
-                if position > end:
-                    raise EngineError(
-                        f"The state has folded {topic}-{partition} up to offset {position}, but the log ends at "
-                        f"{end}: they do not belong together. Start with --rebuild, or restore a backup."
-                    )
-                self._next[topic, partition] = max(position, self._log.first_offset(topic, partition))
-
-    async def _on_recovered(self, *_: Any, **__: Any) -> None:
-        entries = sum(table.restored_entries for table in self._tables)
+    def _fold(self, handler: Handler, topic: str, message: Any) -> None:
+        shard, offset = Shard(topic, message.partition), message.offset
+        expected = self._shards.expected(shard)
+        if message.generation_id != self._app.consumer_generation_id or expected is None or offset < expected:
+            return  # fetched for an earlier assignment, or from where the fold stood then: it comes again
         try:
-            for topic, handler in self._handlers.items():
-                for partition in range(self._log.topics()[topic]):
-                    handler.recovered(partition)
-        except Exception as error:
-            self.fail(error, part="recovered")
-            return
-        _LOG.info("recovered", entries=entries, lag_records=sum(self.lag().values()))
-        self.ready.set()
-
-    def _fold(
-        self, handler: Handler, topic: str, partition: int, offset: int, timestamp_s: float, value: bytes
-    ) -> None:
-        expected = self._next[topic, partition]
-        if offset < expected:
-            return  # Faust went back to the last header and brings it again
-        try:
-            if offset > expected:
-                raise EngineError(f"Records {expected} to {offset - 1} of {topic}-{partition} did not arrive.")
-            handler.apply(partition, offset, round(timestamp_s * 1e6), value)
+            if message.follows > expected:
+                raise EngineError(
+                    f"Records {expected} to {message.follows - 1} of {topic}-{shard.partition} did not arrive."
+                )
+            handler.apply(shard.partition, offset, round(message.timestamp * 1e6), message.value, message.foreign)
         except BaseException as error:
-            self.fail(error, topic=topic, partition=partition, offset=offset)
+            self.fail(error, topic=topic, partition=shard.partition, offset=offset)
             if not isinstance(error, Exception):
                 raise
             return
-        self._next[topic, partition] = offset + 1
         self.applied_records += 1
-        self.checkpointer.applied(topic, partition, offset + 1)
-        if self.checkpointer.due():
-            self._commit()
+        self.checkpointer.applied(shard, offset + 1)
+        if self.checkpointer.overfull():
+            self._room.clear()
 
     # Checkpoints
 
-    def _commit(self) -> bool:
+    async def _save(self) -> bool:
         if self._failure is not None:
             return False  # a record may be half folded
         try:
-            done = self.checkpointer.commit()
+            done = await self.checkpointer.commit()
         except Exception as error:
             self.fail(error, part="checkpoint")
             return False
-        if done:
-            self._unblocked.set()
+        if self.checkpointer.overfull():
+            self._room.clear()
         else:
-            self._unblocked.clear()
+            self._room.set()
         return done
 
     async def _checkpoint_when_due(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.checkpoint.idle_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self._settings.checkpoint.idle_s)
+            self._due.clear()
             if self.checkpointer.due():
-                self._commit()
+                await self._save()
 
     async def _trim_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_TRIM_S)
             with contextlib.suppress(LogFullError, LogBusyError):  # the checkpoints report it; next time, then
-                for (topic, partition), position in self._log.headers().items():
-                    if topic != EVENTS:
-                        self._log.trim(topic, partition, position - self._settings.kept_records)
+                for shard, position in self.checkpointer.saved.items():
+                    if shard.topic != EVENTS:
+                        await self._backend.store.trim(shard, position - self._settings.kept_records)
+
+    async def _report_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_REPORT_S)
+            if self.ready.is_set():
+                with contextlib.suppress(LogBusyError):  # the checkpoints report it
+                    await self._backend.report(self._app.consumer, dict(self.checkpointer.saved))
 
     # Being looked at
 
-    def lag(self) -> dict[tuple[str, int], int]:
-        """For each (source topic, partition), how many records of the log have not been folded yet."""
-        return {(t, p): self._log.end_offset(t, p) - position for (t, p), position in self._next.items()}
+    def lag(self) -> dict[Shard, int]:
+        """For each shard held here, how many records of the log have not been folded yet."""
+        return {
+            shard: self._backend.lag(self._app.consumer, shard, position)
+            for shard, position in self.checkpointer.positions.items()
+        }
 
     def progress(self) -> int:
-        """A number that rises while records are folded or tables restored."""
-        return self.applied_records + sum(table.restored_entries for table in self._tables)
+        """A number that rises while records are folded or shards restored."""
+        return self.applied_records + self._shards.restored_entries
 
     def status(self) -> Status:
         """How the engine is doing, for readiness, metrics and the status file."""

@@ -16,7 +16,7 @@ import structlog
 from monitor.core import channel as channel_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
-from monitor.core.events import Rejected, to_us
+from monitor.core.events import EVERYWHERE, ClockTicked, Event, Rejected, route, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident, record
 from monitor.core.ledger import Header, Thing
@@ -26,6 +26,7 @@ from monitor.core.parcel_fold import ParcelFold
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
 from monitor.log.partition import partition_of
+from monitor.log.records import Shard
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS, INCIDENTS
 from monitor.read.lists import dead_letter_record
 from monitor.wire.dead_letter import letter_id
@@ -59,6 +60,26 @@ def home_of(partition: int, partitions: int) -> Callable[[str], bool]:
     return lambda subject: partition_of(subject, partitions) == partition
 
 
+def at_home(event: Event, partition: int, partitions: int) -> Event | Rejected:
+    """The event, if a foreign producer put it where the fold expects it; else why it cannot be folded there."""
+    key = route(event)
+    if isinstance(event, ClockTicked):
+        return event
+    if key is EVERYWHERE:
+        return Rejected(
+            "misplaced",
+            "an event that names no parcel belongs into every partition: send it through `ingest`, not to the topic",
+        )
+    home = partition_of(key, partitions)
+    if home == partition:
+        return event
+    return Rejected(
+        "misplaced",
+        f"the events of parcel {key[:80]!r} belong into partition {home}, not {partition}: let the record's key be the "
+        "parcel id, with Kafka's default partitioner",
+    )
+
+
 def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
     encode = channel_state.encode if kind is Channel else _to_msgpack
     return engine.table(name, topic=topic, encode=encode, decode=decoder(kind))
@@ -67,15 +88,17 @@ def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
 class _Letters:
     """Sends dead letters out."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, source: str) -> None:
         self._engine = engine
+        self._source = source
 
-    def send(self, letters: list[DeadLetter]) -> None:
-        """Emit and clear ``letters``."""
+    def send(self, partition: int, letters: list[DeadLetter]) -> None:
+        """Emit and clear the ``letters`` of a partition's fold."""
+        shard = Shard(self._source, partition)
         for letter in letters:
             value = _to_json(dead_letter_record(letter, letter.recorded_us))
             key = letter_id(letter.raw, letter.reason).encode()
-            self._engine.checkpointer.emit(DEAD_LETTERS, 0, key, value, letter.recorded_us)
+            self._engine.checkpointer.emit(shard, DEAD_LETTERS, 0, key, value, letter.recorded_us)
             _LOG.warning("dead_letter", reason=letter.reason, position=letter.position)
         letters.clear()
 
@@ -88,7 +111,7 @@ class ParcelHandler:
         self._params = params
         self._partitions = partitions
         self._tables = {name: _table(engine, name, EVENTS, kind) for name, kind in PARCEL_TABLES.items()}
-        self._letters = _Letters(engine)
+        self._letters = _Letters(engine, EVENTS)
         self.folds: dict[int, ParcelFold] = {}
         self.events = 0
 
@@ -100,22 +123,30 @@ class ParcelHandler:
         home = home_of(partition, self._partitions)
         self.folds[partition] = ParcelFold(self._params, parcels, things, header, home, with_recorded)
 
-    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+    def released(self, partition: int) -> None:
+        """Forget the partition's fold."""
+        self.folds.pop(partition, None)
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes, foreign: bool) -> None:
         """Fold the events of one record and send what they contribute."""
         fold = self.folds[partition]
         complete = fold.header.tick
         for index, (raw, event) in enumerate(decode_pack(value)):
             position = (EVENTS, partition, offset, index)
+            if not isinstance(event, Rejected) and foreign:
+                event = at_home(event, partition, self._partitions)
             if isinstance(event, Rejected):
-                self._letters.send([DeadLetter(raw, event.reason, event.detail, position, timestamp_us)])
+                self._letters.send(partition, [DeadLetter(raw, event.reason, event.detail, position, timestamp_us)])
             else:
                 stated = timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
                 fold.apply(event, stated, raw, position)
                 self.events += 1
         contribution = fold.take(self._engine.checkpointer.generation, partition, offset)
         if contribution.segments or contribution.complete != complete:
-            self._engine.checkpointer.emit(CONTRIBUTIONS, 0, None, _to_msgpack(contribution), timestamp_us)
-        self._letters.send(fold.dead_letters)
+            self._engine.checkpointer.emit(
+                Shard(EVENTS, partition), CONTRIBUTIONS, 0, None, _to_msgpack(contribution), timestamp_us
+            )
+        self._letters.send(partition, fold.dead_letters)
         self._tables["positions"].partition(partition)[HEADER] = fold.header
 
 
@@ -127,7 +158,7 @@ class FleetHandler:
         self._params = params
         self._partitions = partitions
         self._tables = {name: _table(engine, name, CONTRIBUTIONS, kind) for name, kind in FLEET_TABLES.items()}
-        self._letters = _Letters(engine)
+        self._letters = _Letters(engine, CONTRIBUTIONS)
         self.fold: FleetFold | None = None
         self.tick_duration_s = 0.0
 
@@ -137,9 +168,14 @@ class FleetHandler:
         header = fleet.get(HEADER) or FleetHeader()
         self.fold = FleetFold(self._params, channels, incidents, held, unresolved, header, self._partitions)
 
-    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+    def released(self, partition: int) -> None:
+        """Forget the fold."""
+        del partition
+        self.fold = None
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes, foreign: bool) -> None:
         """Add a contribution; at the close of a tick, send the incidents that changed."""
-        del offset
+        del offset, foreign
         fold = self.fold
         if fold is None:
             raise RuntimeError("a contribution arrived before the fleet's tables were restored")
@@ -150,7 +186,8 @@ class FleetHandler:
         for incident_id in sorted(fold.changed):
             incident = fold.changed[incident_id]
             said = {**record(incident), "tick": fold.header.tick}
-            self._engine.checkpointer.emit(INCIDENTS, 0, incident_id.encode(), _to_json(said), timestamp_us)
+            shard = Shard(CONTRIBUTIONS, partition)
+            self._engine.checkpointer.emit(shard, INCIDENTS, 0, incident_id.encode(), _to_json(said), timestamp_us)
             _LOG.info(
                 "incident",
                 incident_id=incident_id,
@@ -161,5 +198,5 @@ class FleetHandler:
                 closed=bool(incident.closed_us),
             )
         fold.changed.clear()
-        self._letters.send(fold.dead_letters)
+        self._letters.send(partition, fold.dead_letters)
         self._tables["fleet"].partition(partition)[HEADER] = fold.header

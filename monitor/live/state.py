@@ -7,6 +7,7 @@ therefore the proof that nothing was lost, doubled or confused, whatever happene
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,8 @@ from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder, home_of
-from monitor.log.embedded import EmbeddedLog
+from monitor.log.protocol import Log
+from monitor.log.records import Shard
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
 from monitor.read.lists import Picture, dead_letter_record
 from monitor.wire.decode import with_recorded
@@ -89,43 +91,51 @@ class SavedState:
         return Picture(self.params, parcels, self.channels, self.incidents, self.fleet, as_of_us)
 
 
-def saved_state(log: EmbeddedLog, params: Params) -> SavedState:
+def saved_state(log: Log, params: Params) -> SavedState:
     """What the last checkpoint wrote, all of one moment, while others may go on writing.
 
     Raises :class:`~monitor.log.records.LogError`. ``params`` must be those of the `run` (see ``state_version``).
     """
     with log.snapshot():
         headers = log.headers()
-        sources = [*((EVENTS, p) for p in range(log.partitions)), (CONTRIBUTIONS, 0)]
-        by_partition = {
-            name: [_table(log, name, p, kind) for p in range(log.partitions)] for name, kind in PARCEL_TABLES.items()
-        }
-        whole = {name: _table(log, name, 0, kind) for name, kind in FLEET_TABLES.items()}
+        sources = [*(Shard(EVENTS, p) for p in range(log.partitions)), Shard(CONTRIBUTIONS, 0)]
+        parts = [_tables(log, source, PARCEL_TABLES) for source in sources[:-1]]
+        whole = _tables(log, sources[-1], FLEET_TABLES)
         return SavedState(
             params,
-            by_partition["parcels"],
-            by_partition["things"],
-            [position.get(HEADER) or Header() for position in by_partition["positions"]],
+            [part["parcels"] for part in parts],
+            [part["things"] for part in parts],
+            [part["positions"].get(HEADER) or Header() for part in parts],
             whole["channels"],
             whole["incidents"],
             whole["held"],
             whole["unresolved"],
             whole["fleet"].get(HEADER) or FleetHeader(),
-            sum(log.end_offset(*source) - headers.get(source, log.first_offset(*source)) for source in sources),
+            sum(unfolded(log, headers).values()),
             _letters(log),
         )
 
 
-def _table(log: EmbeddedLog, name: str, partition: int, kind: type) -> dict[str, Any]:
-    decode = decoder(kind)
-    return {key.decode(): decode(value) for _, key, value in log.changes(name, partition) if value is not None}
+def unfolded(log: Log, headers: Mapping[Shard, int] | None = None) -> dict[Shard, int]:
+    """For each shard the records of the log that its last checkpoint does not cover. Raises
+    :class:`~monitor.log.records.LogError`."""
+    headers = log.headers() if headers is None else headers
+    shards = [*(Shard(EVENTS, p) for p in range(log.partitions)), Shard(CONTRIBUTIONS, 0)]
+    return {shard: log.waiting(shard, headers.get(shard, 0)) for shard in shards}
 
 
-def _letters(log: EmbeddedLog) -> list[dict[str, Any]]:
-    found = []
-    offset = 0
-    while records := log.read(DEAD_LETTERS, 0, offset):
-        offset = records[-1].offset + 1
-        letters = (_letter(record.value) for record in records)
-        found += [letter for letter in letters if "topic" in letter.get("position", ())]
-    return found
+def _tables(log: Log, shard: Shard, kinds: Mapping[str, type]) -> dict[str, dict[str, Any]]:
+    decoders = {name: decoder(kind) for name, kind in kinds.items()}
+    tables: dict[str, dict[str, Any]] = {name: {} for name in kinds}
+    for change in log.changes(shard):
+        table, key = tables[change.table], change.key.decode()
+        if change.value is None:
+            table.pop(key, None)
+        else:
+            table[key] = decoders[change.table](change.value)
+    return tables
+
+
+def _letters(log: Log) -> list[dict[str, Any]]:
+    letters = (_letter(record.value) for record in log.scan(DEAD_LETTERS, 0))
+    return [letter for letter in letters if "topic" in letter.get("position", ())]

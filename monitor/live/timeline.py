@@ -12,8 +12,7 @@ from monitor.core.params import Params
 from monitor.core.parcel import Parcel, outcome
 from monitor.core.parcel_fold import ParcelFold
 from monitor.core.vocabulary import DAY_US
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.partition import key_hash
+from monitor.log.protocol import Log
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack
 
@@ -33,7 +32,7 @@ _SAID = (
 )
 
 
-def parcel_view(log: EmbeddedLog, parcel_id: str, params: Params) -> Record | None:
+def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
     """See :meth:`monitor.read.views.Views.parcel`. Raises :class:`~monitor.log.records.LogError`."""
     parcels: dict[str, Parcel] = {}
     fold = ParcelFold(params, parcels, {}, Header())
@@ -58,16 +57,15 @@ def parcel_view(log: EmbeddedLog, parcel_id: str, params: Params) -> Record | No
     }
 
 
-def _events_of(log: EmbeddedLog, parcel_id: str) -> list[tuple[int, Event, bytes, Record]]:
+def _events_of(log: Log, parcel_id: str) -> list[tuple[int, Event, bytes, Record]]:
     found = []
-    for partition, offset in log.positions(key_hash(parcel_id)):
-        for record in log.read(EVENTS, partition, offset, 1):
-            for index, (raw, event) in enumerate(decode_pack(record.value)):
-                if isinstance(event, Rejected) or route(event) != parcel_id:
-                    continue
-                recorded = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
-                position = {"topic": EVENTS, "partition": partition, "offset": record.offset, "index": index}
-                found.append((recorded, event, raw, position))
+    for record in log.find(parcel_id):
+        for index, (raw, event) in enumerate(decode_pack(record.value)):
+            if isinstance(event, Rejected) or route(event) != parcel_id:
+                continue
+            recorded = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
+            position = {"topic": EVENTS, "partition": record.partition, "offset": record.offset, "index": index}
+            found.append((recorded, event, raw, position))
     return found
 
 

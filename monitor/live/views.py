@@ -1,4 +1,4 @@
-"""The views of a running monitor: built from the changelogs and output topics of its log, never from its memory.
+"""The views of a running monitor: built from the saved state and output topics of its log, never from its memory.
 
 A thread of its own reads what the last checkpoints wrote (each value by its rising offset, so only what changed) and
 computes the lists once a tick; the page, the API and the metrics take the finished lists. So a slow list never holds
@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -24,9 +23,9 @@ from monitor.core.parcel import FULL, Parcel, outcome
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
 from monitor.live.timeline import parcel_view
 from monitor.log.dead_letters import DeadLetterBox
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.records import LogError
-from monitor.log.topics import DEAD_LETTERS
+from monitor.log.protocol import Log
+from monitor.log.records import LogError, Shard
+from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
 from monitor.read.explain import explain
 from monitor.read.lists import Picture, Samples
 from monitor.wire.dead_letter import public
@@ -40,21 +39,25 @@ _READ: Final = {"parcels", "channels", "incidents", "fleet"}
 
 
 class LiveViews:
-    """Implements :class:`monitor.read.views.Views` over the log in ``directory``. ``health`` is the engine's word."""
+    """Implements :class:`monitor.read.views.Views` over a log. ``open_log`` opens it for reading, for one thread at a
+    time; ``health`` is the engine's word.
+    """
 
     def __init__(
         self,
-        directory: Path,
+        open_log: Callable[[], Log],
         params: Params,
         health: Callable[[], Record],
         runtime: Callable[[], dict[str, Samples]],
     ) -> None:
-        self._directory = directory
+        self._open_log = open_log
         self._params = params
         self._health = health
         self._runtime = runtime
         self._tables: dict[str, dict[str, Any]] = {name: {} for name in _READ}
-        self._offsets: dict[tuple[str, int], int] = {}
+        self._generation: str | None = None
+        self._offsets: dict[Shard, int] = {}
+        self._decoders = {name: decoder(kind) for name, kind in (PARCEL_TABLES | FLEET_TABLES).items()}
         self._lists: dict[str, list[Record]] = {"channels": [], "incidents": [], "watchlist": [], "dead_letters": []}
         self._families: dict[str, Samples] = {}
         self._as_of: str | None = None
@@ -80,7 +83,7 @@ class LiveViews:
 
     def _run(self) -> None:
         try:
-            with EmbeddedLog.open(self._directory, create=False, read_only=True) as log:
+            with self._open_log() as log:
                 while not self._stop.is_set():
                     started = time.monotonic()
                     with log.snapshot():  # all tables of one checkpoint, so that the lists agree with their tick
@@ -94,18 +97,18 @@ class LiveViews:
             self._failed = f"The lists are no longer renewed: {error}"
             _LOG.error("views_failed", error=repr(error), exc_info=error)
 
-    def _follow(self, log: EmbeddedLog) -> bool:
+    def _follow(self, log: Log) -> bool:
         """Read what changed; True if anything did."""
         changed = False
-        for name, kind in {**PARCEL_TABLES, **FLEET_TABLES}.items():
-            if name not in _READ:
-                continue
-            decode, table = decoder(kind), self._tables[name]
-            for partition in range(log.partitions if name in PARCEL_TABLES else 1):
-                after = self._offsets.get((name, partition), -1)
-                for offset, key, value in log.changes(name, partition, after):
-                    self._offsets[name, partition] = offset
-                    self._put(table, key.decode(), None if value is None else decode(value))
+        if log.generation != self._generation:  # another history of folding
+            self._generation = log.generation
+            self._offsets.clear()
+            self._tables = {name: {} for name in _READ}
+        for shard in (*(Shard(EVENTS, p) for p in range(log.partitions)), Shard(CONTRIBUTIONS, 0)):
+            for offset, name, key, value in log.changes(shard, self._offsets.get(shard, -1)):
+                self._offsets[shard] = offset
+                if name in _READ:
+                    self._put(self._tables[name], key.decode(), None if value is None else self._decoders[name](value))
                     changed = True
         end = log.end_offset(DEAD_LETTERS, 0)
         if end != self._letters_end:
@@ -174,7 +177,7 @@ class LiveViews:
     def parcel(self, parcel_id: str) -> Record | None:
         """See :class:`~monitor.read.views.Views`."""
         try:
-            with EmbeddedLog.open(self._directory, create=False, read_only=True) as log:
+            with self._open_log() as log:
                 return parcel_view(log, parcel_id, self._params)
         except LogError as error:
             _LOG.error("parcel_not_read", reason=str(error))

@@ -5,9 +5,11 @@ Rules this module keeps:
 1. Events enter each partition in the order in which they are added. An event for every partition enters all of them
    in one transaction; so does a tick.
 2. An event for every partition has one effective recorded time in all of them: it is written with the least that none
-   of them has passed. So what follows from it belongs to one tick everywhere. The time it stated stays as a note for
-   :mod:`monitor.log.merging`; events of one partition keep their stated time as it is.
-3. A record holds the events of one partition: one as an object, several as a JSON array. A tick is a record alone.
+   of them has passed, and holds only if none passes it before the event is there. So what follows from it belongs to
+   one tick everywhere. The time it stated stays as a note for :mod:`monitor.log.embedded.merging`; events of one
+   partition keep their stated time as it is.
+3. A record holds the events of one partition: one as an object, several as a JSON array. A tick is a record alone;
+   it is left out where every partition has passed it, so several tickers write it once.
 4. The timestamp of a record is the effective recorded time of its last event, so the last record of a partition
    says how far the partition has come.
 """
@@ -19,9 +21,9 @@ from typing import Final, NamedTuple
 
 from monitor.core.events import ClockTicked, ClockTickedData, Rejected, from_us, to_us
 from monitor.core.ordering import EffectiveClock
-from monitor.log.embedded import EmbeddedLog
 from monitor.log.partition import key_hash, partition_of
-from monitor.log.records import NewRecord
+from monitor.log.protocol import Log
+from monitor.log.records import LogRecord, NewRecord
 from monitor.log.sorting import Admitted
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack, encode, with_raised
@@ -59,22 +61,23 @@ class _Tick(NamedTuple):
 class _Pack:
     """The record of one partition that is being filled."""
 
-    __slots__ = ("bytes", "events", "keys", "timestamp_us")
+    __slots__ = ("bytes", "events", "holds_until_us", "keys", "timestamp_us")
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
         self.keys: set[int] = set()
         self.bytes = 0
         self.timestamp_us = 0
+        self.holds_until_us: int | None = None
 
 
 class Appender:
     """Writes to the topic ``events`` of one log. Methods raise :class:`~monitor.log.records.LogError`."""
 
-    def __init__(self, log: EmbeddedLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._ends = [-1] * log.partitions
-        self._clocks: list[EffectiveClock] = []
+        self._clocks = [EffectiveClock() for _ in self._ends]
         self._look()
         self._waiting: list[Admitted | _Tick] = []
         self._bytes = 0
@@ -103,7 +106,7 @@ class Appender:
         """Write all that was added, and ``more`` records, in one durable transaction."""
         if not (self._waiting or more):
             return
-        self._log.append_made(lambda: self._records() + (more or []))
+        self._log.append_made(lambda margin_us: self._records(margin_us) + (more or []))
         self._waiting, self._bytes = [], 0
 
     def _grown_by(self, size: int) -> None:
@@ -115,17 +118,17 @@ class Appender:
 
     def _look(self) -> None:
         """Learn how far the partitions have come that others have written to."""
-        ends = [self._log.end_offset(EVENTS, partition) for partition in range(self._log.partitions)]
-        self._clocks = [
-            self._clocks[p] if end == self._ends[p] else _clock_of(self._log, p, end) for p, end in enumerate(ends)
-        ]
-        self._ends = ends
+        for partition, known in enumerate(self._ends):
+            end, last = self._log.last_records(partition)
+            if end != known:
+                self._clocks[partition] = _clock_after(last)
+                self._ends[partition] = end
 
-    def _records(self) -> list[NewRecord]:
+    def _records(self, margin_us: int) -> list[NewRecord]:
         self._look()
         # Should the transaction fail, the clocks stand where the log does not: the next look must read it again.
         self._ends = [-1] * len(self._ends)
-        packing = _Packing(self._clocks)
+        packing = _Packing(self._clocks, margin_us)
         for item in self._waiting:
             if isinstance(item, _Tick):
                 packing.tick(item)
@@ -135,10 +138,12 @@ class Appender:
 
 
 class _Packing:
-    """Makes records of events and ticks; the clocks come along."""
+    """Makes records of events and ticks; the clocks come along. What must hold in every partition is put ``margin_us``
+    ahead of them."""
 
-    def __init__(self, clocks: list[EffectiveClock]) -> None:
+    def __init__(self, clocks: list[EffectiveClock], margin_us: int = 0) -> None:
         self._clocks = clocks
+        self._margin_us = margin_us
         self._packs = [_Pack() for _ in clocks]
         self._ready: list[NewRecord] = []
 
@@ -153,17 +158,24 @@ class _Packing:
         if event.key:
             self._put(partition_of(event.key, len(self._packs)), event.raw, event.recorded_us, key_hash(event.key))
             return
-        recorded_us = max(event.recorded_us, *(clock.floor_us for clock in self._clocks))
+        recorded_us = max(event.recorded_us, *(clock.floor_us + self._margin_us for clock in self._clocks))
         raw = with_raised(event.raw, recorded_us)
         for partition in range(len(self._packs)):
             self._put(partition, raw, recorded_us, None)
+            pack = self._packs[partition]
+            pack.holds_until_us = min(pack.holds_until_us or recorded_us, recorded_us)
 
     def tick(self, tick: _Tick) -> None:
         """Put a tick behind what every partition has."""
+        if all(clock.floor_us > tick.at_us for clock in self._clocks):
+            return
         for partition, clock in enumerate(self._clocks):
             self._close(partition)
-            timestamp_us = tick.at_us if clock.tick(tick.at_us) else clock.floor_us
-            self._ready.append(NewRecord(EVENTS, partition, tick.raw, timestamp_us=timestamp_us))
+            holds_until_us = tick.at_us if clock.tick(tick.at_us) else None
+            timestamp_us = clock.floor_us if holds_until_us is None else tick.at_us
+            self._ready.append(
+                NewRecord(EVENTS, partition, tick.raw, timestamp_us=timestamp_us, holds_until_us=holds_until_us)
+            )
 
     def _put(self, partition: int, raw: bytes, recorded_us: int, hashed: int | None) -> None:
         pack = self._packs[partition]
@@ -182,15 +194,22 @@ class _Packing:
             return
         value = pack.events[0] if len(pack.events) == 1 else b"[%b]" % b",".join(pack.events)
         self._ready.append(
-            NewRecord(EVENTS, partition, value, timestamp_us=pack.timestamp_us, index_keys=sorted(pack.keys))
+            NewRecord(
+                EVENTS,
+                partition,
+                value,
+                timestamp_us=pack.timestamp_us,
+                index_keys=sorted(pack.keys),
+                holds_until_us=pack.holds_until_us,
+            )
         )
         self._packs[partition] = _Pack()
 
 
-def _clock_of(log: EmbeddedLog, partition: int, end: int) -> EffectiveClock:
-    """How far a partition has come, from its last record."""
+def _clock_after(last: list[LogRecord]) -> EffectiveClock:
+    """How far a partition has come, from its last records."""
     clock = EffectiveClock()
-    for record in log.read(EVENTS, partition, end - 1, 1) if end else ():
+    for record in last:
         clock.stamp(record.timestamp_us)
         for _, event in decode_pack(record.value):
             if isinstance(event, Rejected):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from monitor.core.events import Rejected, from_us
-from monitor.log.embedded import EmbeddedLog
+from monitor.log.protocol import Log
 from monitor.log.records import NewRecord
 from monitor.log.topics import DEAD_LETTERS
 from monitor.wire.dead_letter import Letter, dead_letter, letter_id, raw_of
@@ -25,7 +25,7 @@ class DeadLetterBox:
     Memory: about 120 bytes for each open letter. Methods raise :class:`~monitor.log.records.LogError`.
     """
 
-    def __init__(self, log: EmbeddedLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._open: set[str] | None = None
 
@@ -80,12 +80,9 @@ class DeadLetterBox:
 
     def _records(self) -> Iterator[tuple[str, Letter | None]]:
         """Every record in order: the id of a letter, and the letter, or None where it was replayed."""
-        offset = 0
-        while records := self._log.read(DEAD_LETTERS, 0, offset):
-            for record in records:
-                letter = _decode(record.value)
-                if "replayed" in letter and record.key is not None:
-                    yield record.key.decode(), None
-                else:
-                    yield letter_id(raw_of(letter), letter["reason"]), letter
-            offset = records[-1].offset + 1
+        for record in self._log.scan(DEAD_LETTERS, 0):
+            letter = _decode(record.value)
+            if "replayed" in letter and record.key is not None:
+                yield record.key.decode(), None
+            else:
+                yield letter_id(raw_of(letter), letter["reason"]), letter

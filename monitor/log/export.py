@@ -14,8 +14,8 @@ from typing import Final
 
 from monitor.core.events import EVERYWHERE, ClockTicked, Event, Rejected, route, to_us
 from monitor.core.ordering import EffectiveClock
-from monitor.log.embedded import EmbeddedLog
 from monitor.log.partition import partition_of
+from monitor.log.protocol import Log
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack, with_recorded, with_sequence
 
@@ -34,12 +34,12 @@ class Exported:
     unreadable: int = 0
 
 
-def export_events(log: EmbeddedLog, done: Exported) -> Iterator[bytes]:
+def export_events(log: Log, done: Exported) -> Iterator[bytes]:
     """The lines of the log as it stands at the call, in order, without line feeds. ``done`` is kept up to date.
 
     Raises :class:`~monitor.log.records.LogError`.
     """
-    streams = [_placed(log, partition, end, done) for partition, end in enumerate(_ends(log))]
+    streams = [_placed(log, partition, end, done) for partition, end in enumerate(log.ends(EVENTS))]
     last_tick: int | None = None
     sequence = 0
     for recorded_us, kind, _, _, _, raw in heapq.merge(*streams):
@@ -54,36 +54,22 @@ def export_events(log: EmbeddedLog, done: Exported) -> Iterator[bytes]:
         yield with_sequence(with_recorded(raw, recorded_us), sequence)
 
 
-def _ends(log: EmbeddedLog) -> list[int]:
-    """The end of each partition, all at one moment: other programs may be appending."""
-    while True:
-        version = log.data_version()
-        ends = [log.end_offset(EVENTS, partition) for partition in range(log.partitions)]
-        if log.data_version() == version:
-            return ends
-
-
-def _placed(log: EmbeddedLog, partition: int, end: int, done: Exported) -> Iterator[_Placed]:
+def _placed(log: Log, partition: int, end: int, done: Exported) -> Iterator[_Placed]:
     """The events of one partition that are written from it, with the time and place at which they are."""
     clock = EffectiveClock()
-    offset = 0
-    while offset < end:
-        for record in log.read(EVENTS, partition, offset):
-            if record.offset >= end:
-                return
-            offset = record.offset + 1
-            for index, (raw, event) in enumerate(decode_pack(record.value)):
-                if isinstance(event, Rejected):
-                    done.unreadable += 1
-                elif isinstance(event, ClockTicked):
-                    at_us = to_us(event.data.at)
-                    if clock.tick(at_us):  # else it changes nothing, nor would it in a replay
-                        yield at_us, _TICK, partition, record.offset, index, raw
-                else:
-                    stated = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
-                    recorded_us = clock.stamp(stated)
-                    if _home(event, log.partitions) in (partition, EVERYWHERE):
-                        yield recorded_us, _EVENT, partition, record.offset, index, raw
+    for record in log.scan(EVENTS, partition, 0, end):
+        for index, (raw, event) in enumerate(decode_pack(record.value)):
+            if isinstance(event, Rejected):
+                done.unreadable += 1
+            elif isinstance(event, ClockTicked):
+                at_us = to_us(event.data.at)
+                if clock.tick(at_us):  # else it changes nothing, nor would it in a replay
+                    yield at_us, _TICK, partition, record.offset, index, raw
+            else:
+                stated = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
+                recorded_us = clock.stamp(stated)
+                if _home(event, log.partitions) in (partition, EVERYWHERE):
+                    yield recorded_us, _EVENT, partition, record.offset, index, raw
 
 
 def _home(event: Event, partitions: int) -> int | None:

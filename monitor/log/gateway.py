@@ -9,7 +9,7 @@ Rules this module keeps:
    together; those of a pipe in the order of each chunk.
 3. History that goes beyond the end of the log is appended with the ticks of the grid between the events, so that all
    partitions come forward together. History from before the end of the log gets no ticks: they are closed, until
-   :mod:`monitor.log.merging` puts the whole log in order.
+   :mod:`monitor.log.embedded.merging` puts the whole log in order.
 4. A file that is plainly history is refused before anything of it is appended (:func:`refuse_history`).
 """
 
@@ -29,7 +29,7 @@ from monitor.core.params import Params
 from monitor.core.vocabulary import DAY_US
 from monitor.log.appending import Appender
 from monitor.log.dead_letters import DeadLetterBox
-from monitor.log.embedded import EmbeddedLog
+from monitor.log.protocol import Log
 from monitor.log.records import NewRecord
 from monitor.log.sorting import MAX_BYTES, Admitted, EventSorter
 from monitor.wire.decode import decode, with_recorded, without_sequence
@@ -141,7 +141,7 @@ class Gateway:
 
     def __init__(
         self,
-        log: EmbeddedLog,
+        log: Log,
         params: Params,
         *,
         history: bool = False,
@@ -161,7 +161,7 @@ class Gateway:
         outcome = Outcome()
         now = self._clock()
         letters: list[NewRecord] = []
-        with EventSorter(self._log.directory, self._sort_bytes) as sorter:
+        with EventSorter(self._log.scratch, self._sort_bytes) as sorter:
             for row in rows:
                 event = self._take(row, now, outcome, letters)
                 if event is not None:
@@ -199,7 +199,7 @@ class Gateway:
             if (chunk or letters) and (
                 row is None or len(chunk) + len(letters) >= CHUNK_EVENTS or now - since > CHUNK_S * 1_000_000
             ):
-                with EventSorter(self._log.directory) as sorter:
+                with EventSorter(self._log.scratch) as sorter:
                     for one in chunk:
                         sorter.add(one)
                     self._append(sorter.in_order(), appender, outcome, progress)

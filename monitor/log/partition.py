@@ -1,20 +1,28 @@
-"""Which partition a key belongs to, and the number under which the log finds it again.
+"""Which partition a key belongs to, and the number under which the embedded log finds it again.
 
-Both come from one 64-bit xxHash of the UTF-8 key. They are part of the log: another function would send the
-events of a known parcel to a partition that does not know it, so a change needs a new log.
+Both are part of the log: another function would send the events of a known parcel to a partition that does not know
+it, so a change needs a new log.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import xxhash
+from kafka.partitioner.default import murmur2
 
 
+@lru_cache(maxsize=1 << 16)  # a parcel's events come one after the other
 def partition_of(key: str, partitions: int) -> int:
-    """The partition, ``0 <= p < partitions``, that holds everything about ``key`` (a parcel id)."""
-    return xxhash.xxh3_64_intdigest(key.encode()) % partitions
+    """The partition, ``0 <= p < partitions``, that holds everything about ``key`` (a parcel id).
+
+    It is that of Kafka's default partitioner for the UTF-8 key, so that producers of other make agree.
+    """
+    hashed: int = murmur2(key.encode())
+    return (hashed & 0x7FFFFFFF) % partitions
 
 
 def key_hash(key: str) -> int:
-    """The hash of ``key`` as the signed 64-bit integer under which the log's event index keeps it."""
+    """The 64-bit xxHash of ``key`` as the signed integer under which the embedded log's event index keeps it."""
     unsigned = xxhash.xxh3_64_intdigest(key.encode())
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned

@@ -12,7 +12,8 @@ import pytest
 
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
-from monitor.log.embedded import Checkpoint, EmbeddedLog, NewRecord, TableChange
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import Checkpoint, NewRecord, TableChange
 
 pytestmark = pytest.mark.bench
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 import monitor
-from monitor.log.backup import restore
-from monitor.log.embedded import Checkpoint, EmbeddedLog, LogError, LogFullError, NewRecord, TableChange
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.backup import restore
+from monitor.log.records import Checkpoint, LogError, LogFullError, NewRecord, TableChange
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 NOBODY = 65534
@@ -39,7 +40,7 @@ def values(log: EmbeddedLog, partition: int = 0) -> list[bytes]:
 
 def run(program: str, directory: Path) -> subprocess.Popen[str]:
     prelude = (
-        "import os\nfrom pathlib import Path\nfrom monitor.log.embedded import *\n"
+        "import os\nfrom pathlib import Path\nfrom monitor.log.embedded import *\nfrom monitor.log.records import *\n"
         f"log = EmbeddedLog.open(Path({str(directory)!r}))\n"
     )
     return subprocess.Popen(

@@ -15,8 +15,9 @@ from typing import Protocol
 import pytest
 
 import monitor
-from monitor.log.embedded import Checkpoint, EmbeddedLog, LogError, NewRecord, TableChange
+from monitor.log.embedded import EmbeddedLog
 from monitor.log.partition import key_hash, partition_of
+from monitor.log.records import Checkpoint, LogError, NewRecord, TableChange
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 
@@ -44,7 +45,7 @@ class EmbeddedBackend:
 
     def start(self, program: str) -> subprocess.Popen[str]:
         prelude = (
-            "import sys\nfrom pathlib import Path\nfrom monitor.log.embedded import *\n"
+            "import sys\nfrom pathlib import Path\nfrom monitor.log.embedded import *\nfrom monitor.log.records import *\n"
             f"log = EmbeddedLog.open(Path({str(self.directory)!r}))\n"
         )
         process = subprocess.Popen(

@@ -17,7 +17,8 @@ import pytest
 from killing import Killer, start, wait_until
 
 from monitor.live.status import read_status
-from monitor.log.embedded import EmbeddedLog, NewRecord
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import NewRecord
 
 TOY = str(Path(__file__).with_name("toy.py"))
 

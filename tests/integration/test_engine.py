@@ -21,8 +21,9 @@ from toy import build
 from monitor.live.checkpoint import CheckpointSettings
 from monitor.live.engine import Engine, EngineError, EngineSettings
 from monitor.live.status import read_status
-from monitor.log.embedded import EmbeddedLog, LogError, NewRecord
-from monitor.log.transport import Consumer
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.transport import Consumer
+from monitor.log.records import LogError, NewRecord
 
 TOY = str(Path(__file__).with_name("toy.py"))
 

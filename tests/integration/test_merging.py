@@ -22,12 +22,12 @@ from program import Run, assert_equals_replay, lines_to, small_world, verb
 
 from monitor.core.params import DEFAULTS
 from monitor.log.appending import Appender
-from monitor.log.embedded import EmbeddedLog, LogError, LogFullError, NewRecord
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.merging import Merged, merge_history
 from monitor.log.export import Exported, export_events
 from monitor.log.gateway import Gateway, Outcome
-from monitor.log.merging import Merged, merge_history
 from monitor.log.partition import key_hash, partition_of
-from monitor.log.records import Checkpoint, TableChange
+from monitor.log.records import Checkpoint, LogError, LogFullError, NewRecord, TableChange
 from monitor.log.topics import EVENTS
 from monitor.replay.driver import Replay
 from monitor.wire.decode import decode, decode_pack
@@ -242,7 +242,7 @@ def test_killed_in_the_middle_it_leaves_the_log_as_it_was(tmp_path: Path) -> Non
     program = (
         "import sys, time\nfrom pathlib import Path\n"
         "from monitor.core.params import DEFAULTS\nfrom monitor.log.embedded import EmbeddedLog\n"
-        "from monitor.log.merging import merge_history\n"
+        "from monitor.log.embedded.merging import merge_history\n"
         "def progress(read, written):\n"
         "    if written == 500:\n        Path(sys.argv[2]).touch()\n        time.sleep(60)\n"
         "merge_history(EmbeddedLog.open(Path(sys.argv[1])), DEFAULTS, progress, sort_bytes=4 << 20)\n"

@@ -18,7 +18,8 @@ import structlog
 from monitor.live.checkpoint import Checkpointer, CheckpointSettings
 from monitor.live.engine import Engine, EngineError, EngineSettings
 from monitor.live.tables import FoldTable
-from monitor.log.embedded import EmbeddedLog, LogError
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import LogError
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
 
 Numbers = tuple[int, ...]

@@ -11,9 +11,9 @@ from worlds import SHORT, worlds
 
 from monitor.log.appending import Appender
 from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.merging import merge_history
 from monitor.log.export import Exported, export_events
 from monitor.log.gateway import Gateway
-from monitor.log.merging import merge_history
 from monitor.log.topics import EVENTS
 from monitor.wire.incoming import Incoming
 from monitor.wire.times import recorded_us

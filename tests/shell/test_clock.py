@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from monitor.core.params import Params
 from monitor.live import clock
 from monitor.live.clock import Feed, Ticker
-from monitor.log.embedded import EmbeddedLog, LogFullError
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import LogFullError
 from monitor.wire.incoming import Incoming
 from monitor.wire.times import parse_time
 
@@ -47,6 +48,11 @@ def full_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+def opener(log: EmbeddedLog) -> Callable[[], EmbeddedLog]:
+    """Opens the log for another thread."""
+    return lambda: EmbeddedLog.open(log.directory, create=False)
+
+
 def folds(*ticks: int | None) -> list[Any]:
     return [SimpleNamespace(header=SimpleNamespace(tick=tick)) for tick in ticks]
 
@@ -65,7 +71,7 @@ def ticks(log: EmbeddedLog) -> list[list[str]]:
 def test_a_tick_enters_every_partition_once(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now_us", lambda: TEN_PAST)
     monkeypatch.setattr(clock, "_LOOK_S", 0.01)
-    asyncio.run(ticking(Ticker(log, PARAMS, lambda: folds(None, None)), 0.2))
+    asyncio.run(ticking(Ticker(opener(log), PARAMS, lambda: folds(None, None)), 0.2))
     assert ticks(log) == [["2026-03-09T12:00:00Z"]] * 4
 
 
@@ -74,9 +80,9 @@ def test_a_tick_that_all_partitions_have_passed_is_not_repeated(
 ) -> None:
     monkeypatch.setattr(clock, "now_us", lambda: TEN_PAST)
     known = TEN_PAST // PARAMS.tick_us
-    asyncio.run(ticking(Ticker(log, PARAMS, lambda: folds(known, known)), 0.1))
+    asyncio.run(ticking(Ticker(opener(log), PARAMS, lambda: folds(known, known)), 0.1))
     assert ticks(log) == [[]] * 4
-    asyncio.run(ticking(Ticker(log, PARAMS, lambda: folds(known, known - 1)), 0.1))
+    asyncio.run(ticking(Ticker(opener(log), PARAMS, lambda: folds(known, known - 1)), 0.1))
     assert ticks(log) == [["2026-03-09T12:00:00Z"]] * 4
 
 
@@ -86,7 +92,7 @@ def test_a_tick_that_finds_the_disk_full_is_tried_again(
     monkeypatch.setattr(clock, "now_us", lambda: TEN_PAST)
     monkeypatch.setattr(clock, "_LOOK_S", 0.01)
     with capture_logs() as lines:
-        asyncio.run(ticking(Ticker(log, PARAMS, lambda: folds(None)), 0.2))
+        asyncio.run(ticking(Ticker(opener(log), PARAMS, lambda: folds(None)), 0.2))
     assert full_once
     assert [line["event"] for line in lines] == ["tick_not_appended"]
     assert ticks(log) == [["2026-03-09T12:00:00Z"]] * 4
@@ -98,7 +104,7 @@ def test_a_feed_that_finds_the_disk_full_waits_and_loses_nothing(
     monkeypatch.setattr(clock, "_FIRST_RETRY_S", 0.05)
     lines = [json.dumps(registered(f"P{i}")).encode() for i in range(10)] + [b"rubbish"]
     rows = [Incoming("f", i, line, line) for i, line in enumerate(lines, 1)]
-    feed = Feed(log, PARAMS, rows, part=4)
+    feed = Feed(opener(log), PARAMS, rows, part=4)
     told: list[int] = []
     ready = asyncio.Event()
     ready.set()

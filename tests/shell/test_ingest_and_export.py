@@ -19,7 +19,8 @@ from monitor.cli.ingest import ingest
 from monitor.connectors import again
 from monitor.connectors.files import read_events
 from monitor.core.events import to_us
-from monitor.log.embedded import EmbeddedLog, NewRecord
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import NewRecord
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode
 

@@ -210,7 +210,7 @@ def test_the_access_token_comes_from_variable_or_file(monkeypatch: pytest.Monkey
     ]
 
 
-@pytest.mark.parametrize(("made", "said"), [(False, "No such file"), (True, "holds no token")])
+@pytest.mark.parametrize(("made", "said"), [(False, "No such file"), (True, "holds nothing")])
 def test_a_token_file_that_is_missing_or_empty_is_told(made: bool, said: str) -> None:
     if made:
         write("\n", "token")

@@ -11,7 +11,8 @@ import pytest
 
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable, PartitionState
-from monitor.log.embedded import Checkpoint, EmbeddedLog, NewRecord, TableChange
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import Checkpoint, NewRecord, TableChange
 
 
 @pytest.fixture

@@ -35,7 +35,12 @@ def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
 
 @pytest.fixture
 def views(log: EmbeddedLog) -> Iterator[LiveViews]:
-    made = LiveViews(log.directory, PARAMS, lambda: dict(WELL), lambda: {"ingest_lag_records": [({}, 0)]})
+    made = LiveViews(
+        lambda: EmbeddedLog.open(log.directory, create=False, read_only=True),
+        PARAMS,
+        lambda: dict(WELL),
+        lambda: {"ingest_lag_records": [({}, 0)]},
+    )
     yield made
     made.stop()
 

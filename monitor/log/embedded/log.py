@@ -18,37 +18,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from monitor.log import changelog, lock, schema
-from monitor.log.backup import copy_to
-from monitor.log.records import (
-    Change,
-    Checkpoint,
-    LogBusyError,
-    LogError,
-    LogFullError,
-    LogRecord,
-    NewRecord,
-    TableChange,
-)
-from monitor.log.schema import FILE_NAME, OFFSETS_PER_STREAM, explained, transaction
+from monitor.log.embedded import changelog, lock, schema
+from monitor.log.embedded.backup import copy_to
+from monitor.log.embedded.schema import FILE_NAME, OFFSETS_PER_STREAM, explained, transaction
+from monitor.log.partition import key_hash
+from monitor.log.protocol import Make
+from monitor.log.records import Change, Checkpoint, LogBusyError, LogError, LogRecord, NewRecord, Shard
 from monitor.log.topics import DEFAULT_PARTITIONS, EVENTS, MAX_PARTITIONS
-
-__all__ = [
-    "Change",
-    "Checkpoint",
-    "EmbeddedLog",
-    "LogBusyError",
-    "LogError",
-    "LogFullError",
-    "LogRecord",
-    "NewRecord",
-    "TableChange",
-]
 
 _ROWS_PER_DELETE = 5_000
 
@@ -124,6 +105,16 @@ class EmbeddedLog:
     # Identity
 
     @property
+    def name(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    @property
+    def scratch(self) -> Path:
+        """The log's own directory: what is sorted there fits where the log fits."""
+        return self.directory
+
+    @property
     def generation(self) -> str:
         """The id of this history of folding; a rebuild or a restored backup begins another."""
         with explained(self.path):
@@ -159,19 +150,19 @@ class EmbeddedLog:
     def append(self, records: Iterable[NewRecord]) -> list[int]:
         """Write ``records`` in one durable transaction and return their offsets, in the same order."""
         batch = list(records)
-        return self.append_made(lambda: batch) if batch else []
+        return self.append_made(lambda _: batch) if batch else []
 
-    def append_made(self, make: Callable[[], list[NewRecord]]) -> list[int]:
+    def append_made(self, make: Make) -> list[int]:
         """Like :meth:`append`, of the records that ``make`` gives; it is called inside the transaction, so what it
         reads of this log cannot be stale, whoever else appends.
         """
         if self._rewriting:
             with explained(self.path):
-                return self._insert(make(), derived=False)
+                return self._insert(make(0), derived=False)
         while True:
             try:
                 with explained(self.path), transaction(self._connection):
-                    return self._insert(make(), derived=False)
+                    return self._insert(make(0), derived=False)
             except LogBusyError:
                 if not lock.is_rewriting(self.directory):
                     raise
@@ -259,6 +250,26 @@ class EmbeddedLog:
                     records.append(LogRecord(topic, partition, position - first, key, value, timestamp_us))
         return records
 
+    def scan(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[LogRecord]:
+        """The records from ``start`` on, up to ``end`` or the end of the log at the call."""
+        end = self.end_offset(topic, partition) if end is None else end
+        while start < end:
+            for record in (records := self.read(topic, partition, start)):
+                if record.offset >= end:
+                    return
+                yield record
+            start = records[-1].offset + 1 if records else end
+
+    def last_records(self, partition: int) -> tuple[int, list[LogRecord]]:
+        """The end of a partition of ``events`` and its last record; nothing can come between while appending."""
+        end = self.end_offset(EVENTS, partition)
+        return end, self.read(EVENTS, partition, end - 1, 1) if end else []
+
+    def find(self, key: str) -> Iterator[LogRecord]:
+        """The records of ``events`` appended with the hash of ``key`` among their ``index_keys``."""
+        for partition, offset in self.positions(key_hash(key)):
+            yield from self.read(EVENTS, partition, offset, 1)
+
     def first_offset(self, topic: str, partition: int) -> int:
         """The offset of the first record that has not been trimmed (or would be written next)."""
         return self._bounds(topic, partition)[0]
@@ -266,6 +277,16 @@ class EmbeddedLog:
     def end_offset(self, topic: str, partition: int) -> int:
         """The highwater: the offset that the next record gets."""
         return self._bounds(topic, partition)[1]
+
+    def waiting(self, shard: Shard, next_offset: int) -> int:
+        """How many records of a source topic are to be folded from ``next_offset`` on."""
+        first, end = self._bounds(*shard)
+        return end - max(next_offset, first)
+
+    def ends(self, topic: str) -> list[int]:
+        """:meth:`end_offset` of every partition of ``topic``, at one moment."""
+        with self.snapshot():
+            return [self.end_offset(topic, partition) for partition in range(self.topics()[topic])]
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
         stream = self._stream(topic, partition)
@@ -333,41 +354,36 @@ class EmbeddedLog:
         finally:
             self._connection.rollback()
 
-    # Tables
+    # State
 
-    def changes(self, table: str, partition: int, after_offset: int = -1) -> Iterator[Change]:
-        """The last change of each key of a table's partition after ``after_offset``, by rising offset."""
+    def changes(self, shard: Shard, after_offset: int = -1) -> Iterator[Change]:
+        """The last change of each key of a shard's state after ``after_offset``, by rising offset."""
         with explained(self.path):
-            yield from changelog.read(self._connection, table, partition, after_offset)
+            yield from changelog.read(self._connection, shard, after_offset)
 
-    def changelog_end(self, table: str, partition: int) -> int:
-        """The offset that the next change of a table's partition gets."""
-        with explained(self.path):
-            return changelog.end_offset(self._connection, table, partition)
-
-    def headers(self) -> dict[tuple[str, int], int]:
-        """For each (source topic, partition) folded so far, the offset of the next record to fold."""
+    def headers(self) -> dict[Shard, int]:
+        """For each shard folded so far, the offset of the next record to fold."""
         with explained(self.path):
             rows = self._connection.execute("SELECT topic, partition, next_offset FROM header")
-            return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+            return {Shard(topic, partition): next_offset for topic, partition, next_offset in rows}
 
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
+    def checkpoint(self, work: Sequence[Checkpoint]) -> None:
         """Write outputs, changed values, deletions and headers in one durable transaction.
 
-        ``LogError`` if the log's generation is no longer the checkpoint's: its work belongs to a past
-        history.
+        ``LogError`` if the log's generation is no longer that of a checkpoint: its work belongs to a past history.
         """
-        if any(record.topic == EVENTS for record in checkpoint.outputs):
+        if any(record.topic == EVENTS for one in work for record in one.outputs):
             raise LogError("A checkpoint cannot write to the topic events: it holds only what came from outside.")
         with explained(self.path), transaction(self._connection):
-            if schema.check(self._connection, self.path)["generation"] != checkpoint.generation:
-                raise LogError(f"{self.path} has begun another generation; start `run` again.")
-            self._insert(list(checkpoint.outputs), derived=True)
-            changelog.write(self._connection, checkpoint.changes)
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO header VALUES (?, ?, ?)",
-                [(topic, partition, offset) for (topic, partition), offset in checkpoint.headers.items()],
-            )
+            generation = schema.check(self._connection, self.path)["generation"]
+            for one in work:
+                if one.generation != generation:
+                    raise LogError(f"{self.path} has begun another generation; start `run` again.")
+                self._insert(list(one.outputs), derived=True)
+                changelog.write(self._connection, one.shard, one.changes)
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO header VALUES (?, ?, ?)", (*one.shard, one.next_offset)
+                )
 
     def backup(self, out: Path) -> None:
         """Copy the log as it stands at this moment into the file ``out``; others may go on writing to it."""

@@ -8,9 +8,9 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from monitor.log import schema
+from monitor.log.embedded import schema
+from monitor.log.embedded.schema import FILE_NAME, explained, fsync_directory, transaction
 from monitor.log.records import LogError
-from monitor.log.schema import FILE_NAME, explained, fsync_directory, transaction
 
 
 def copy_to(connection: sqlite3.Connection, out: Path) -> None:

@@ -1,47 +1,75 @@
-"""A Faust transport over the embedded log: ``faust.App(broker="sqlite:///absolute/directory")`` needs no server.
+"""A Faust transport over the embedded log: no server is needed.
 
-Faust's agents, tables, conductor and fetcher run on it unchanged; what a broker does is done here:
+Faust's agents, conductor and fetcher run on it unchanged; what a broker does is done here:
 
 * one consumer, to which all partitions of the subscribed topics are assigned at once, by Faust's own assignor;
 * records are ranges read from the log, as raw bytes; a record appended by another process is seen within
   ``POLL_S``, because SQLite tells cheaply whether another connection has committed;
-* "committed offsets" are the headers that checkpoints write together with state and outputs, so Faust's
+* "committed offsets" are the positions that checkpoints write together with state and outputs, so Faust's
   acknowledgements decide nothing and are not even collected (topics are declared with ``acks=False``);
-* nothing is produced through Faust: outputs and changelogs are written by the checkpoint.
+* nothing is produced through Faust: outputs and state are written by the checkpoint.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 from faust.transport import base as faust_base
-from faust.transport import consumer as faust_consumer
-from faust.transport import producer as faust_producer
-from faust.transport.drivers import TRANSPORTS
-from faust.types import TP, ConsumerMessage, Message
-from mode import Service
+from faust.types import TP
+from yarl import URL
 
-from monitor.log.embedded import EmbeddedLog, LogRecord
+from monitor.log.embedded.log import EmbeddedLog
+from monitor.log.embedded.state import EmbeddedState
+from monitor.log.faust_reading import FoldMessage, NoProducer, ReadingMixin
+from monitor.log.records import LogRecord, Shard
+from monitor.log.topics import CONTRIBUTIONS, EVENTS
 
-SCHEME: Final = "sqlite"
 POLL_S: Final = 0.05
 _BATCH_RECORDS: Final = 200
 _BATCH_BYTES: Final = 1 << 20
-_RECORDS_PER_TURN: Final = 50
 
 
-def broker_url(directory: Path) -> str:
-    """The ``broker`` setting of a Faust app for the log in ``directory``."""
-    return directory.absolute().as_uri().replace("file:", f"{SCHEME}:", 1)
+class EmbeddedBackend:
+    """Implements :class:`~monitor.log.protocol.Backend` for one process."""
 
+    def __init__(self, log: EmbeddedLog) -> None:
+        self._log = log
+        self.store = EmbeddedState(log)
+        self.partitions = {EVENTS: log.partitions, CONTRIBUTIONS: 1}
+        self.directory: Path | None = log.directory
 
-def register() -> None:
-    """Make the scheme known to Faust; harmless when repeated."""
-    TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
+    @property
+    def group(self) -> str:
+        """The only worker's."""
+        return "channel-monitor"
+
+    def transport(self, app: Any) -> faust_base.Transport:
+        """A transport with a connection of its own: this one is for the tables."""
+        return Transport([URL("embedded://")], app, log=EmbeddedLog.open(self._log.directory, read_only=True))
+
+    def topic(self, source: str) -> str:
+        """Its own name."""
+        return source
+
+    def hold(self) -> AbstractContextManager[None]:
+        """One `run` a directory."""
+        return self._log.exclusive()
+
+    async def bounds(self, shard: Shard) -> tuple[int, int]:
+        """The first offset that is kept and the one behind the last."""
+        return self._log.first_offset(*shard), self._log.end_offset(*shard)
+
+    def lag(self, consumer: Any, shard: Shard, next_offset: int) -> int:
+        """Records behind ``next_offset``: offsets have no gaps here."""
+        del consumer
+        return self._log.end_offset(*shard) - next_offset
+
+    async def report(self, consumer: Any, positions: Mapping[Shard, int]) -> None:
+        """Do nothing: the checkpoint holds the positions."""
 
 
 class _Cluster:
@@ -54,7 +82,7 @@ class _Cluster:
         return set(range(self._partitions.get(topic, 0)))
 
 
-class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
+class Consumer(ReadingMixin):
     """Reads the subscribed topics from the log."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,24 +120,15 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         return self._assigned
 
     def topic_partitions(self, topic: str) -> int | None:
-        """The number of partitions of a topic of the log, or of a table's changelog; ``None`` for others."""
-        table = self.app.tables._changelogs.get(topic)
-        if table is not None:
-            partitions: int = table.partitions
-            return partitions
+        """The number of partitions of a topic of the log; ``None`` for others."""
         return self._log.topics().get(topic)
 
     # Positions
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go to where the folds are, by the headers of their checkpoints, and return these positions."""
-        headers = self._log.headers()
-        for tp in self._assigned - self._changelogs():
-            self._positions[tp] = headers.get((tp.topic, tp.partition), 0)
+        """Go to where the folds are, and return these positions."""
+        self._positions.update({tp: self.app.fold_position(tp) for tp in self._assigned})
         return dict(self._positions)
-
-    def _changelogs(self) -> set[TP]:
-        return {tp for tp in self._assigned if tp.topic in self.app.tables.changelog_topics}
 
     async def position(self, tp: TP) -> int | None:
         """The offset of the next record to be fetched."""
@@ -128,17 +147,11 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         """For each of ``partitions`` the offset that its next record gets."""
-        changelogs = self.app.tables._changelogs
-        return {
-            tp: self._log.changelog_end(changelogs[tp.topic].name, tp.partition)
-            if tp.topic in changelogs
-            else self._log.end_offset(tp.topic, tp.partition)
-            for tp in partitions
-        }
+        return {tp: self._log.end_offset(tp.topic, tp.partition) for tp in partitions}
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
-        """For each of ``partitions`` the first offset; changelogs are compacted but begin at 0."""
-        return dict.fromkeys(partitions, 0)
+        """For each of ``partitions`` the first offset that is kept."""
+        return {tp: self._log.first_offset(tp.topic, tp.partition) for tp in partitions}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         return True
@@ -164,38 +177,15 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
 
     def _read(self, active_partitions: set[TP]) -> dict[TP, list[LogRecord]]:
         found = {}
-        for tp in sorted(active_partitions - self._changelogs()):
+        for tp in sorted(active_partitions):
             records = self._log.read(tp.topic, tp.partition, self._positions[tp], _BATCH_RECORDS, _BATCH_BYTES)
             if records:
                 self._positions[tp] = records[-1].offset + 1
                 found[tp] = records
         return found
 
-    async def _drain_messages(self, fetcher: Service) -> None:
-        # Faust's own loop starts two tasks for every record, so that a rebalance can interrupt it. Here partitions
-        # never go to another worker, and a fetcher that is stopped has its task cancelled.
-        unyielded = 0
-        while not (self.should_stop or fetcher.should_stop):
-            async for tp, message in self.getmany(timeout=1.0):
-                await self.callback(message)
-                self._read_offset[tp] = message.offset
-                unyielded += 1
-                if unyielded == _RECORDS_PER_TURN:
-                    unyielded = 0
-                    await asyncio.sleep(0)
-
-    def on_buffer_full(self, tp: TP) -> None:
-        """Do nothing: the fetcher waits at the full queue.
-
-        Faust would stop fetching ``tp``, and once no partition is left it sleeps for a second, however soon the
-        agent has caught up.
-        """
-
-    def on_buffer_drop(self, tp: TP) -> None:
-        """Do nothing, as for a full buffer."""
-
-    def _to_message(self, tp: TP, record: LogRecord) -> Message:
-        return ConsumerMessage(
+    def _to_message(self, tp: TP, record: LogRecord) -> FoldMessage:
+        return FoldMessage(
             record.topic,
             record.partition,
             record.offset,
@@ -207,6 +197,8 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
             None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
+            follows=record.offset,
+            foreign=record.foreign,
         )
 
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
@@ -220,20 +212,13 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         return partition
 
 
-class Producer(faust_producer.Producer):  # type: ignore[misc]
-    """Faust asks for a producer; outputs do not pass through it but through the checkpoint."""
-
-    async def create_topic(self, topic: str, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the log has its topics from its creation on."""
-
-
 class Transport(faust_base.Transport):  # type: ignore[misc]
-    """The broker of one process: the log in the directory that the URL names."""
+    """The broker of one process: ``log``, which the consumer closes."""
 
     Consumer = Consumer
-    Producer = Producer
+    Producer = NoProducer
     driver_version = "sqlite"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, log: EmbeddedLog, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.log = EmbeddedLog.open(Path(unquote(self.url[0].raw_path)), create=False, read_only=True)
+        self.log = log

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from monitor.log.embedded.schema import explained
 from monitor.log.records import LogError
-from monitor.log.schema import explained
 
 LOCK_NAME: Final = "run.lock"
 

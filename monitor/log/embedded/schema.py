@@ -1,6 +1,6 @@
 """The embedded log's database: its tables, how it is opened, and what its errors mean to a person.
 
-A *stream* is one partition of a topic or of a table's changelog. Rows of ``record`` and ``change`` are keyed
+A *stream* is one partition of a topic, or the changelog of a shard's state. Rows of ``record`` and ``change`` are keyed
 by ``position`` = stream number x 2^40 + offset: one integer, so the rows of a stream lie side by side, a
 range read walks the B-tree's leaves, and its cost does not depend on the size of the log.
 """
@@ -24,18 +24,18 @@ from monitor.log.topics import EVENTS, TOPICS, partition_count
 
 FILE_NAME: Final = "log.sqlite3"
 APPLICATION_ID: Final = 0x63686D6F  # "chmo": tells this log from any other SQLite file
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 OFFSETS_PER_STREAM: Final = 1 << 40
 BUSY_TIMEOUT_S: Final = 10.0
 _FREE_BYTES_NEEDED: Final = 1 << 20
 
 _DDL: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # Every partition of every topic ('topic') and changelog ('table'). Offsets below first_offset are gone;
-    # next_offset is the highwater and only rises, whatever is deleted.
+    # Every partition of every topic ('topic'), and the changelog of the state folded from it ('state').
+    # Offsets below first_offset are gone; next_offset is the highwater and only rises, whatever is deleted.
     """CREATE TABLE stream (
         id INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL CHECK (kind IN ('topic', 'table')),
+        kind TEXT NOT NULL CHECK (kind IN ('topic', 'state')),
         name TEXT NOT NULL,
         partition INTEGER NOT NULL,
         first_offset INTEGER NOT NULL DEFAULT 0,
@@ -50,7 +50,8 @@ _DDL: Final = (
         key BLOB,
         value BLOB NOT NULL
     )""",
-    # The last change of every key of every table. value NULL: the key was deleted.
+    # The last change of every key of every shard; key is the table's name, a zero byte, and its key there.
+    # value NULL: the key was deleted.
     """CREATE TABLE change (
         position INTEGER PRIMARY KEY,
         stream INTEGER NOT NULL,

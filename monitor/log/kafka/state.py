@@ -1,0 +1,157 @@
+"""The state of the shards on Kafka, for the workers that own them.
+
+Each shard has a transactional id of its own. Whoever acquires the shard opens a producer with it, and from then on the
+brokers refuse everything of the one before. A checkpoint is one transaction: outputs, changed values and deletions,
+and behind them the position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
+
+import msgspec
+
+from monitor.log.kafka.administration import administration
+from monitor.log.kafka.log import KafkaLog
+from monitor.log.kafka.reading import GENERATION, TIMESTAMP
+from monitor.log.kafka.states import POSITION_KEY, Position, key_prefix
+from monitor.log.kafka.transactions import TransactionalProducer
+from monitor.log.records import Change, Checkpoint, FencedError, LogError, Shard
+from monitor.log.topics import EVENTS
+
+TRANSACTION_S: Final = 60.0
+_THREADS: Final = 32
+_CHANGES_PER_TURN: Final = 5_000  # other tasks run in between
+
+_T = TypeVar("_T")
+
+
+class KafkaState:
+    """Implements :class:`~monitor.log.protocol.StateStore` for a log that was opened with a version of the state.
+
+    What blocks runs in threads. Methods raise :class:`LogError`.
+    """
+
+    def __init__(self, log: KafkaLog) -> None:
+        self._log = log
+        self._generation = log.generation
+        self._owned: dict[Shard, TransactionalProducer] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kafka-state")
+
+    @property
+    def generation(self) -> str:
+        """The generation that the log had when the store was made; one that begins later has a store of its own."""
+        return self._generation
+
+    async def acquire(self, shard: Shard) -> int:
+        """Shut the last owner out, and return the offset of the next record to fold.
+
+        Raises :class:`LogError` if that lies behind the end of the source: then the log is not the one that was folded.
+        """
+        await self.release(shard)
+        return await self._in_thread(lambda: self._acquire(shard))
+
+    def _acquire(self, shard: Shard) -> int:
+        log = self._log
+        owner = TransactionalProducer(log.settings, log.layout.owner(shard, self._generation), TRANSACTION_S)
+        try:
+            owner.open()
+            state = log.state_of(shard, self._generation)
+            position = log.states.position(state, log.reader.settled_ends([state])[state]) or 0
+            end = log.reader.end(log.place_of(*shard, self._generation))
+            if position > end:
+                raise LogError(
+                    f"{log.name}: the state of {shard.topic}-{shard.partition} is of {position} records, but there are "
+                    f"only {end}: the topic was made anew or restored. `run --rebuild` derives the state again."
+                )
+        except BaseException:
+            owner.close()
+            raise
+        self._owned[shard] = owner
+        return position
+
+    async def release(self, shard: Shard) -> None:
+        """Give the shard up."""
+        owner = self._owned.pop(shard, None)
+        if owner is not None:
+            await self._in_thread(owner.close)
+
+    async def restore(self, shard: Shard) -> AsyncIterator[Sequence[Change]]:
+        """All of the shard's state in parts."""
+        place = self._log.state_of(shard, self._generation)
+        changes = await self._in_thread(lambda: self._log.states.changes(place, -1, self._log.reader.end(place)))
+        while part := await self._in_thread(lambda: list(islice(changes, _CHANGES_PER_TURN))):
+            yield part
+
+    async def write(self, work: Sequence[Checkpoint]) -> list[tuple[Checkpoint, LogError]]:
+        """Write all checkpoints at the same time, each in a transaction of its own."""
+        outcomes = await asyncio.gather(*(self._in_thread(partial(self._write, one)) for one in work))
+        return [(one, error) for one, error in zip(work, outcomes, strict=True) if error is not None]
+
+    def _write(self, checkpoint: Checkpoint) -> LogError | None:
+        shard = checkpoint.shard
+        owner = self._owned.get(shard)
+        try:
+            if owner is None:
+                raise FencedError(f"{self._log.name}: this worker does not own {shard.topic}-{shard.partition}.")
+            self._check(checkpoint)
+            owner.begin()
+            try:
+                self._produce(owner, checkpoint)
+            except BaseException:
+                owner.abort()
+                raise
+            owner.commit()
+        except LogError as error:
+            return error
+        return None
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        if any(record.topic == EVENTS for record in checkpoint.outputs):
+            raise LogError("A checkpoint cannot write to the topic events: it holds only what came from outside.")
+        if checkpoint.generation != self._generation:
+            raise LogError(f"{self._log.name} has begun another generation; start `run` again.")
+
+    def _produce(self, owner: TransactionalProducer, checkpoint: Checkpoint) -> None:
+        produce = owner.produce
+        for record in checkpoint.outputs:
+            produce(
+                *self._log.place_of(record.topic, record.partition, self._generation),
+                record.key,
+                record.value,
+                timestamp=max(record.timestamp_us // 1_000, 1),
+                headers=[(TIMESTAMP, b"%d" % record.timestamp_us), (GENERATION, self._generation.encode())],
+            )
+        topic, partition = self._log.state_of(checkpoint.shard, self._generation)
+        prefixes = {table: key_prefix(table) for table in {change.table for change in checkpoint.changes}}
+        for table, key, value in checkpoint.changes:
+            produce(topic, partition, prefixes[table] + key, value)
+        position = Position(checkpoint.next_offset, self._generation)
+        produce(topic, partition, POSITION_KEY, msgspec.json.encode(position))
+
+    async def trim(self, shard: Shard, before_offset: int) -> None:
+        """Delete the records of a derived source topic below ``before_offset``."""
+        await self._in_thread(lambda: self._trim(shard, before_offset))
+
+    def _trim(self, shard: Shard, before_offset: int) -> None:
+        if shard.topic == EVENTS:
+            raise LogError("The topic events is the log of record; it is never trimmed.")
+        place = self._log.place_of(*shard, self._generation)
+        before = min(before_offset, self._log.reader.end(place))
+        if before > self._log.reader.starts([place])[place]:
+            with administration(self._log.settings) as admin:
+                admin.delete_records(*place, before)
+
+    async def close(self) -> None:
+        """Give all shards up."""
+        for shard in list(self._owned):
+            await self.release(shard)
+        self._threads.shutdown()
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
