@@ -12,6 +12,7 @@ import click
 
 from monitor.cli.common import json_option
 from monitor.cli.letters import open_letters
+from monitor.cli.logs import quiet
 from monitor.cli.places import Place, kafka_settings, place_option
 from monitor.cli.whole_log import world_of
 from monitor.live.state import saved_state, unfolded
@@ -62,6 +63,7 @@ def check(config: Path | None, place: Place, replayed: bool, as_json: bool) -> N
 def _look_at_brokers(settings: Settings, broker: str, replayed: bool) -> list[Finding]:
     from monitor.log.kafka import KafkaLog, inspect
 
+    quiet()
     ours = kafka_settings(settings, broker)
     findings = inspect(ours)
     if not all(ok for _, ok, _ in findings):

@@ -64,6 +64,13 @@ def configure(level: Level = "info", *, as_json: bool = False) -> None:
     logging.captureWarnings(True)
 
 
+def quiet() -> None:
+    """For verbs that end with a sentence: what the clients of Kafka say on the way is not shown, unless
+    :func:`configure` has set up logging."""
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
+
+
 def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A field whose name speaks of a secret keeps its name and loses its value."""
     for name in event:

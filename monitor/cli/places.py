@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monitor.cli.common import FoundProblem, WrongUse
+from monitor.cli.logs import quiet
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.embedded.schema import FILE_NAME
 from monitor.log.protocol import Log
@@ -108,6 +109,7 @@ def opened(settings: Settings, place: Place, *, create: bool = False) -> Log:
     if broker is not None:
         from monitor.log.kafka import KafkaLog
 
+        quiet()
         partitions = settings.log.partitions if create else None
         return KafkaLog.open(kafka_settings(settings, broker), create=create, partitions=partitions)
     return opened_directory(settings, place.directory_of(settings), create=create)

@@ -261,4 +261,8 @@ class _Monitor:
             ({"topic": topic, "partition": str(partition)}, records)
             for (topic, partition), records in sorted(self._engine.lag().items())
         ]
-        return {"ingest_lag_records": lag, "tick_duration_seconds": [({}, self._fleet.tick_duration_s)]}
+        return {
+            "ingest_lag_records": lag,
+            "pending_records": [({}, self._engine.checkpointer.pending_records)],
+            "tick_duration_seconds": [({}, self._fleet.tick_duration_s)],
+        }

@@ -54,8 +54,10 @@ class Shards:
         self._save = save
         self._tables: dict[str, dict[str, FoldTable[Any]]] = {}
         self._sources = {backend.topic(source): source for source in backend.partitions}
-        self._held: set[Shard] = set()
+        self._acquired: set[Shard] = set()
+        self._held: set[Shard] = set()  # acquired and restored
         self._moves = 0
+        self._saving: asyncio.Future[bool] | None = None
         self._moving = asyncio.Lock()
         self.ready = asyncio.Event()
         self.restored_entries = 0
@@ -75,9 +77,10 @@ class Shards:
     async def give_up(self) -> None:
         """See :class:`~monitor.live.faust_app.ShardKeeper`."""
         self._moves += 1
-        try:
-            await asyncio.wait_for(self._save(), _GIVE_UP_S)
-        except TimeoutError:
+        # Not cancelled if it takes too long: what the log is being told would be told to it again.
+        self._saving = asyncio.ensure_future(self._save())
+        done, _ = await asyncio.wait((self._saving,), timeout=_GIVE_UP_S)
+        if not done:
             _LOG.warning("rebalance_without_checkpoint", records=self._checkpointer.pending_records)
 
     async def take(self, assigned: set[TP]) -> bool:
@@ -85,10 +88,11 @@ class Shards:
         wanted = {Shard(self._sources[tp.topic], tp.partition) for tp in assigned if tp.topic in self._sources}
         moves = self._moves
         async with self._moving:
-            gone, new = sorted(self._held - wanted), sorted(wanted - self._held)
+            gone, new = sorted(self._acquired - wanted), sorted(wanted - self._held)
             for shard in gone:
                 await self._let_go(shard)
             if new:
+                self._acquired.update(new)
                 positions = await asyncio.gather(*(self._backend.store.acquire(shard) for shard in new))
                 for shard, position in zip(new, positions, strict=True):
                     if not await self._restore(shard, position, moves):
@@ -100,15 +104,17 @@ class Shards:
 
     async def release_all(self) -> None:
         """Give back what is held; the engine has ended."""
-        for shard in sorted(self._held):
+        for shard in sorted(self._acquired):
             await self._let_go(shard)
 
     async def _let_go(self, shard: Shard) -> None:
-        self._held.discard(shard)
         self._checkpointer.drop(shard)
         for table in self._tables.get(shard.topic, {}).values():
             table.close(shard.partition)
-        self._folds[shard.topic].released(shard.partition)
+        if shard in self._held:
+            self._held.remove(shard)
+            self._folds[shard.topic].released(shard.partition)
+        self._acquired.remove(shard)
         await self._backend.store.release(shard)
 
     async def _restore(self, shard: Shard, position: int, moves: int) -> bool:

@@ -104,6 +104,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _gauge("event_watermark_timestamp_seconds", (), "seconds", "Unix time up to which reports are complete."),
     _gauge("feed_last_event_timestamp_seconds", ("carrier",), "seconds", "Unix time of a carrier's latest event."),
     _gauge("ingest_lag_records", ("topic", "partition"), "records", "Records in the log that are not folded yet."),
+    _gauge("pending_records", (), "records", "Records folded that no checkpoint holds yet."),
     _gauge("tick_duration_seconds", (), "seconds", "Time the last tick took to close."),
     _gauge("parcels_in_flight", _LANE, "", "Parcels registered, and neither delivered, lost nor returned."),
     _gauge(

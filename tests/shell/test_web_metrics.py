@@ -23,6 +23,7 @@ PROMISED = {
     "event_watermark_timestamp_seconds": set(),
     "feed_last_event_timestamp_seconds": {"carrier"},
     "ingest_lag_records": {"topic", "partition"},
+    "pending_records": set(),
     "tick_duration_seconds": set(),
     "parcels_in_flight": {"country", "carrier"},
     "transit_days": {"country", "carrier", "quantile"},

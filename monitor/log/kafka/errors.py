@@ -108,6 +108,8 @@ def explain(
         return LogError(f"{name} does not take a record of this size ({text}); raise max.message.bytes of the topic.")
     if code in _TOO_FEW:
         return LogBusyError(f"{name}: too few replicas are in sync ({text}); bring the brokers that are down back.")
+    if code == KafkaError._NOENT:
+        return LogBusyError(f"{name}: a topic was deleted, or has no leader ({text}); bring its brokers back.")
     if code in _OUT_OF_REACH or transient:
         return LogBusyError(
             f"{name} does not answer ({text}); see that the brokers run and can be reached, then try again."

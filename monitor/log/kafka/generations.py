@@ -60,7 +60,7 @@ class Generations:
         generation = self.look().current.get(version)
         return None if generation is None else generation.id
 
-    def claim(self, version: str) -> str:
+    def claim(self, version: str) -> Generation:
         """The generation of a version of the state, which is begun if there is none; its topics are there then."""
         found = self.look().current.get(version)
         if found is None:
@@ -68,7 +68,7 @@ class Generations:
             found = self.look().current[version]  # ours, or that of a process which was faster
         with administration(self._settings) as admin:
             admin.create(self._layout.plan_generation(found.id, self.identity().partitions))
-        return found.id
+        return found
 
     def rebuild(self) -> None:
         """Let every version begin a new generation, when it is claimed the next time."""

@@ -57,7 +57,13 @@ class KafkaLog:
     """
 
     def __init__(
-        self, settings: KafkaSettings, reader: Reader, generations: Generations, partitions: int, version: str | None
+        self,
+        settings: KafkaSettings,
+        reader: Reader,
+        generations: Generations,
+        partitions: int,
+        version: str | None,
+        claimed: Generation | None,
     ) -> None:
         """Use :meth:`open`."""
         self.settings = settings
@@ -68,6 +74,7 @@ class KafkaLog:
         self.partitions = partitions
         self.scratch = Path(tempfile.gettempdir())
         self._version = version
+        self._claimed = claimed
         self._writer = Writer(settings, reader, partitions, self.place_of)
         self._pins = threading.local()
 
@@ -84,9 +91,9 @@ class KafkaLog:
         """Open the log; with ``create`` make the topics that are missing.
 
         ``partitions`` of the topic ``events`` count at creation only (default 4); later they must agree.
-        ``state_version``: be part of the generation of this version of the state, which is begun with ``create`` if
-        there is none. Without it the newest generation is read, if there is one. ``rebuild``: let every version of
-        the state begin anew first.
+        ``state_version`` with ``create``: be part of the generation of this version of the state, begun if there is
+        none, until the log is closed. Without ``create`` the one that counts at each call is read, if there is one;
+        without ``state_version`` the newest. ``rebuild``: let every version of the state begin anew first.
         """
         if partitions is not None and not 1 <= partitions <= MAX_PARTITIONS:
             raise LogError(f"partitions = {partitions}: give a number from 1 to {MAX_PARTITIONS}.")
@@ -99,9 +106,8 @@ class KafkaLog:
                 found = _prepare(settings, layout, generations, admin, create, partitions)
             if rebuild:
                 generations.rebuild()
-            if state_version is not None and create:
-                generations.claim(state_version)
-            log = cls(settings, reader, generations, found, state_version)
+            claimed = generations.claim(state_version) if create and state_version is not None else None
+            log = cls(settings, reader, generations, found, state_version, claimed)
             for finding in log.findings():
                 if finding.vital:
                     raise LogError(f"{settings.name}: {finding.text}")
@@ -145,6 +151,8 @@ class KafkaLog:
         pinned: _Moment | None = getattr(self._pins, "moment", None)
         if pinned is not None:
             return pinned.generation
+        if self._claimed is not None:
+            return self._claimed
         said = self.generations.look()
         return said.newest if self._version is None else said.current.get(self._version)
 

@@ -131,6 +131,7 @@ class Reader:
         if start >= end:
             return
         with self._consumer(committed) as consumer:
+            self._meet(consumer, place[0])
             consumer.assign([TopicPartition(*place, start)])
             deadline = time.monotonic() + self._settings.timeout_s
             while True:
@@ -156,6 +157,14 @@ class Reader:
                     elif not _transient(error):
                         raise explain(error, self._settings, self._troubles)
                 deadline = time.monotonic() + self._settings.timeout_s
+
+    def _meet(self, consumer: Consumer, topic: str) -> None:
+        """Let a consumer know the leaders of a topic; by itself it asks for those of a new one only after a second."""
+        try:
+            consumer.list_topics(topic, self._settings.timeout_s)
+        except KafkaException as error:
+            if not _transient(error.args[0]):
+                raise explain(error, self._settings, self._troubles) from error
 
     @contextmanager
     def _consumer(self, committed: bool) -> Iterator[Consumer]:
@@ -184,6 +193,7 @@ class Reader:
 def _transient(error: KafkaError) -> bool:
     return bool(error.retriable()) or error.code() in (
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._NOENT,  # no leader is known, yet
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
         KafkaError.LEADER_NOT_AVAILABLE,

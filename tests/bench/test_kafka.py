@@ -1,0 +1,400 @@
+"""Speed on a real Kafka, beside other ways to read the same topic: ``make bench PYTEST_ARGS='-s -k kafka'``.
+
+Everything is measured in one run on one broker, and in turns, so that a busy machine is busy for all; medians are told,
+and the ratio of the monitor to each. The sizes are set by the environment: ``BENCH_EVENTS`` (300,000), ``BENCH_ROUNDS``
+(3) and ``BENCH_PARCELS`` (100,000; the aim is for 1,000,000).
+
+A contender does far less than the monitor (see ``contenders/task.py``). It reads packs, as the monitor writes them, and
+a topic with an event a record. One that cannot be installed or does not work here is told with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import contending
+import msgspec
+import numpy as np
+import pytest
+from contending import ON_PACKS, ON_SINGLES, Contender, NotThere, Ran
+from kafka_cluster import KafkaCluster
+from kafka_program import Place, Worker
+from profiling import Profiler
+
+from monitor.core.events import from_us
+from monitor.core.params import DEFAULTS
+from monitor.core.parcel import Parcel
+from monitor.live.folding import decoder
+from monitor.log.gateway import Gateway, now_us
+from monitor.log.kafka import KafkaLog, KafkaState
+from monitor.log.partition import partition_of
+from monitor.log.protocol import Make
+from monitor.log.records import Checkpoint, NewRecord, Shard, TableChange
+from monitor.log.topics import EVENTS
+from monitor.replay.simulate import write_world
+from monitor.wire.decode import with_recorded
+from monitor.wire.incoming import Incoming
+
+pytestmark = [pytest.mark.bench, pytest.mark.kafka, pytest.mark.timeout(7_200)]
+
+SIZE = int(os.environ.get("BENCH_EVENTS", "300000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+PARCELS = int(os.environ.get("BENCH_PARCELS", "100000"))
+EVENTS_A_DAY = 1_880  # of a quiet world of 20 channels
+LIVE_RATE = 2_000
+LIVE_S = 20.0
+MB = 1 << 20
+OURS = "channel-monitor, one worker"
+LINES: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lines() -> Iterator[None]:
+    """Prints what was measured."""
+    yield
+    print("\n\n" + "\n".join(LINES))
+
+
+@pytest.fixture(scope="module")
+def packs(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A log with history that ends today, as ``ingest --history`` makes it: what a shop begins with."""
+    folder = tmp_path_factory.mktemp("packs")
+    days = max(7, round(SIZE / EVENTS_A_DAY))
+    file = folder / "events.jsonl"
+    write_world("quiet", 1, file, days=days, channels=20, start=datetime.now(UTC).date() - timedelta(days))
+    place = Place(kafka, f"packs{os.getpid()}-", folder)
+    took_s = place.fill(file)
+    LINES.append(
+        f"{place.events:,} events, {place.event_bytes / MB:,.0f} MB of JSON in {place.records:,} records; ingested at "
+        f"{place.events / took_s:,.0f} events/s"
+    )
+    return place
+
+
+@pytest.fixture(scope="module")
+def singles(packs: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same events, each a record of its own."""
+    place = Place(packs.cluster, f"singles{os.getpid()}-", tmp_path_factory.mktemp("singles"))
+    place.fill_singly(packs)
+    return place
+
+
+# --- throughput -----------------------------------------------------------------------------------
+
+
+def fold(place: Place, *options: str) -> Ran:
+    """Fold all of a log with one worker."""
+    with Worker(place, *options) as worker, place.open() as log:
+        wall_s, cpu_s = worker.wait_folded(log)
+    return Ran(wall_s, cpu_s, worker.startup_s)
+
+
+def contend(contender: Contender, place: Place, scratch: Path) -> Ran:
+    """Let a contender read the events of a log."""
+    return contending.run(
+        contender,
+        scratch,
+        bootstrap=place.cluster.bootstrap,
+        topic=f"{place.prefix}{EVENTS}",
+        partitions=4,
+        events=place.events,
+    )
+
+
+def in_turns(place: Place, contenders: Iterable[Contender], scratch: Path) -> dict[str, list[Ran] | NotThere]:
+    """Everybody's runs; of one that does not work, why."""
+    ran: dict[str, list[Ran] | NotThere] = {OURS: []}
+    for round_ in range(ROUNDS):
+        ours = ran[OURS]
+        assert isinstance(ours, list)
+        ours.append(fold(place, *(("--rebuild",) if round_ else ())))
+        for contender in contenders:
+            runs = ran.setdefault(contender.name, [])
+            if isinstance(runs, list):
+                try:
+                    runs.append(contend(contender, place, scratch / f"{place.prefix}{len(runs)}-{contender.name}"))
+                except NotThere as error:
+                    ran[contender.name] = error
+    return ran
+
+
+def tell(title: str, events: int, ran: dict[str, list[Ran] | NotThere], load: list[float]) -> None:
+    """The table of one topic. The ratios are of medians: how many times as fast as the other the monitor is."""
+    LINES.append(f"\n{title}, {ROUNDS} rounds, load average {min(load):.1f} to {max(load):.1f}:")
+    LINES.append(f"  {'':<38}{'events/s':>10} {'least and most':>21} {'per CPU s':>11} {'start-up':>9}  the monitor is")
+    ours = ran[OURS]
+    assert isinstance(ours, list)
+    rate = statistics.median(events / run.wall_s for run in ours)
+    per_cpu = statistics.median(events / run.cpu_s for run in ours)
+    for name, runs in ran.items():
+        if isinstance(runs, NotThere):
+            LINES.append(f"  {name:<38}{runs}")
+            continue
+        rates = sorted(events / run.wall_s for run in runs)
+        of_cpu = statistics.median(events / run.cpu_s for run in runs)
+        line = f"  {name:<38}{statistics.median(rates):>10,.0f} {f'{rates[0]:,.0f} … {rates[-1]:,.0f}':>21} "
+        line += f"{of_cpu:>11,.0f} {statistics.median(run.startup_s for run in runs):>7.1f} s"
+        if name != OURS:
+            line += f"  ×{rate / statistics.median(rates):.2f} by the wall, ×{per_cpu / of_cpu:.2f} by CPU"
+        LINES.append(line)
+
+
+@pytest.mark.parametrize("topic", ["packs", "singles"])
+def test_throughput_beside_others(topic: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    place: Place = request.getfixturevalue(topic)
+    load = [os.getloadavg()[0]]
+    ran = in_turns(place, ON_PACKS if topic == "packs" else ON_SINGLES, tmp_path)
+    load.append(os.getloadavg()[0])
+    title = "Packs of up to 200 events" if topic == "packs" else "One event a record"
+    tell(title, place.events, ran, load)
+    digests = {run.digest for runs in ran.values() if isinstance(runs, list) for run in runs} - {None}
+    assert len(digests) <= 1, "the contenders disagree"
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def tell_written(what: str, written: dict[str, tuple[int, int]], events: int, event_bytes: int) -> None:
+    """Bytes of keys and values that the folds wrote, beside those they read."""
+    total = sum(size for _, size in written.values())
+    LINES.append(f"\n{what}: {total / event_bytes:.2f} bytes written per byte of input ({event_bytes / MB:,.1f} MB)")
+    for name, (records, size) in written.items():
+        LINES.append(
+            f"  {name:<38}{size / MB:>8,.1f} MB in {records:>9,} records, {size / event_bytes:.2f} a byte, "
+            f"{size / max(records, 1):,.0f} bytes a record, {records / events:.2f} records an event"
+        )
+
+
+def test_bytes_written(packs: Place) -> None:
+    fold(packs)  # nothing, if it is folded already
+    with packs.open() as log:
+        tell_written("Folding history", packs.written(log), packs.events, packs.event_bytes)
+        sizes = packs.sizes(log)
+    derived = sum(size for name, size in sizes.items() if name != EVENTS)
+    LINES.append(
+        f"  on disk, compressed: {derived / MB:,.1f} MB for {sizes[EVENTS] / MB:,.1f} MB of events, "
+        f"{derived / sizes[EVENTS]:.2f} a byte"
+    )
+
+
+# --- where the time goes --------------------------------------------------------------------------
+
+
+def test_where_the_time_goes(packs: Place, tmp_path: Path) -> None:
+    try:
+        with Worker(packs, "--rebuild") as worker, packs.open() as log:
+            with Profiler(worker.process.pid, tmp_path) as profiler:
+                worker.wait_folded(log)
+            shares = profiler.shares()
+    except NotThere as error:
+        LINES.append(f"\nWhere a worker's time goes: {error}")
+        return
+    LINES.append("\nWhere a worker's time goes, by samples of its threads:")
+    LINES.extend(f"  {part:<45}{share:>7.1%}" for part, share in shares)
+
+
+# --- recovery -------------------------------------------------------------------------------------
+
+
+def copies(place: Place, count: int) -> Iterator[tuple[str, bytes]]:
+    """``count`` parcels with their encoded values: those of a folded log over and over, each time with other ids.
+
+    So they are as large, and as old, as parcels are. The hashes of orders, complaints and refunds differ, too; those of
+    events do not, which nobody compares between parcels.
+    """
+    decode, encode = decoder(Parcel), msgspec.msgpack.Encoder().encode
+    with place.open() as log:
+        found = {
+            change.key: change.value
+            for partition in range(log.partitions)
+            for change in log.changes(Shard(EVENTS, partition))
+            if change.table == "parcels"
+        }
+    parcels: list[tuple[str, Parcel]] = [(key.decode(), decode(value)) for key, value in found.items() if value]
+    for i in range(count):
+        name, parcel = parcels[i % len(parcels)]
+        again = i // len(parcels)
+        complaints = {key ^ again: complaint for key, complaint in parcel.complaints.items()}
+        copy = msgspec.structs.replace(parcel, refs=[ref ^ again for ref in parcel.refs], complaints=complaints)
+        yield f"{name}-{again}", encode(copy)
+
+
+async def write_state(log: KafkaLog, parcels: Iterable[tuple[str, bytes]], part: int = 50_000) -> None:
+    """Write parcels into the state of a log in which nothing is folded yet."""
+    store = KafkaState(log)
+    changes: dict[Shard, list[TableChange]] = {Shard(EVENTS, p): [] for p in range(log.partitions)}
+
+    async def flush(shard: Shard) -> None:
+        failed = await store.write([Checkpoint(store.generation, shard, [], changes[shard], 0)])
+        assert not failed, failed
+        changes[shard] = []
+
+    for shard in changes:
+        await store.acquire(shard)
+    for name, value in parcels:
+        shard = Shard(EVENTS, partition_of(name, log.partitions))
+        changes[shard].append(TableChange("parcels", name.encode(), value))
+        if len(changes[shard]) >= part:
+            await flush(shard)
+    for shard in changes:
+        await flush(shard)
+        await store.release(shard)
+
+
+def test_recovery(packs: Place, tmp_path: Path) -> None:
+    fold(packs)
+    place = Place(packs.cluster, f"recovery{os.getpid()}-", tmp_path)
+    with place.open(create=True) as log:
+        asyncio.run(write_state(log, copies(packs, PARCELS)))
+        written = place.written(log)["state of the parcel fold"]
+    with Worker(place) as worker:
+        peak = worker.peak_bytes()
+    assert worker.entries >= PARCELS
+    LINES.append(
+        f"\nRecovery of {PARCELS:,} parcels ({written[1] / MB:,.0f} MB): {worker.startup_s:.1f} s from start to ready, "
+        f"{worker.used_s:.1f} s of CPU, {peak / MB:,.0f} MB of memory at most"
+    )
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+
+class NotingLog(KafkaLog):
+    """Notes of every record of ``events`` it appends when that returned, where it is and how many events it holds."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.noted: list[tuple[float, int, int, int]] = []
+        self.appended_bytes = 0
+
+    def append(self, records: Iterable[NewRecord]) -> list[int]:
+        """Append."""
+        batch = list(records)
+        return self._note(batch, super().append(batch))
+
+    def append_made(self, make: Make) -> list[int]:
+        """Append what is made."""
+        made: list[NewRecord] = []
+
+        def remember(margin_us: int) -> list[NewRecord]:
+            made[:] = make(margin_us)
+            return made
+
+        return self._note(made, super().append_made(remember))
+
+    def _note(self, records: list[NewRecord], offsets: list[int]) -> list[int]:
+        now = time.perf_counter()
+        for record, offset in zip(records, offsets, strict=True):
+            if record.topic == EVENTS:
+                events = 1 if record.value[:1] == b"{" else record.value.count(b'{"specversion"')
+                self.noted.append((now, record.partition, offset, events))
+                self.appended_bytes += len(record.value)
+        return offsets
+
+
+def news() -> Iterator[tuple[str, bytes]]:
+    """New parcels for ever, their ids with what happens to them now: a registration and four scans, then the next."""
+    registered = '"destination":"DE","product":"toy","carrier":"china-post","order_id":"O-%s","promised_days":30'
+    run = time.time_ns()
+    for i in itertools.count():
+        parcel_id, step = f"LIVE-{run:x}-{i // 5:08d}", i % 5
+        kind = "parcel.scanned.v1" if step else "parcel.registered.v1"
+        milestone = ("", "accepted", "origin_hub", "export_customs", "departed_origin")[step]
+        data = f'"milestone":"{milestone}","place":"Shenzhen"' if step else registered % parcel_id
+        yield (
+            parcel_id,
+            f'{{"specversion":"1.0","id":"{parcel_id}-{step}","source":"/bench","type":"{kind}","subject":"{parcel_id}",'
+            f'"time":"{from_us(now_us())}","data":{{"parcel_id":"{parcel_id}",{data}}}}}'.encode(),
+        )
+
+
+def send_packed(log: KafkaLog, batch: list[tuple[str, bytes]]) -> None:
+    """Through the gateway, which makes a record of the events of each partition."""
+    outcome = Gateway(log, DEFAULTS).ingest(Incoming("bench", i, raw, raw) for i, (_, raw) in enumerate(batch))
+    assert outcome.accepted == len(batch), outcome
+
+
+def send_singly(log: KafkaLog, batch: list[tuple[str, bytes]]) -> None:
+    """Each event as a record of its own, all in one transaction."""
+    now = now_us()
+    log.append(
+        NewRecord(EVENTS, partition_of(name, log.partitions), with_recorded(raw, now), timestamp_us=now)
+        for name, raw in batch
+    )
+
+
+class Watcher(threading.Thread):
+    """Looks at the checkpoints again and again: when each partition had come how far."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(daemon=True, name="watcher")
+        self._place = place
+        self._enough = threading.Event()
+        self.seen: list[tuple[float, list[int]]] = []
+
+    def run(self) -> None:
+        """Look until it is enough."""
+        with self._place.open() as log:
+            while not self._enough.is_set():
+                headers = log.headers()
+                now = time.perf_counter()
+                self.seen.append((now, [headers.get(Shard(EVENTS, p), 0) for p in range(log.partitions)]))
+                self._enough.wait(0.01)
+
+    def stop(self) -> None:
+        """It is enough."""
+        self._enough.set()
+        self.join(60)
+
+    def latencies_s(self, noted: list[tuple[float, int, int, int]]) -> np.ndarray:
+        """For each event, from its record's append to the first look that found it in a checkpoint."""
+        times = np.array([at for at, _ in self.seen])
+        positions = np.array([positions for _, positions in self.seen])
+        found: list[float] = []
+        for appended, partition, offset, events in noted:
+            look = int(np.searchsorted(positions[:, partition], offset, side="right"))
+            found += [float(times[look]) - appended] * events
+        return np.array(found)
+
+
+@pytest.mark.parametrize("send", [send_packed, send_singly])
+def test_latency(packs: Place, send: Callable[[KafkaLog, list[tuple[str, bytes]]], None]) -> None:
+    """Steady news to a worker that has the state of the history: batches of a twentieth of a second."""
+    fold(packs)
+    batch, pause_s = LIVE_RATE // 20, 0.05
+    stream = news()
+    with Worker(packs) as worker, packs.open(create=True, kind=NotingLog) as log:
+        assert isinstance(log, NotingLog)
+        worker.wait_folded(log)
+        since = packs.ends(log)
+        watcher = Watcher(packs)
+        watcher.start()
+        used_s, began = worker.cpu_s(), time.perf_counter()
+        while (now := time.perf_counter()) - began < LIVE_S:
+            send(log, list(itertools.islice(stream, batch)))
+            time.sleep(max(0.0, now + pause_s - time.perf_counter()))
+        took_s = time.perf_counter() - began
+        worker.wait_folded(log)
+        used_s = worker.cpu_s() - used_s
+        time.sleep(0.5)  # the watcher has seen the last checkpoint by then
+        watcher.stop()
+        written = packs.written(log, since)
+        noted, event_bytes = log.noted, log.appended_bytes
+    late_s = watcher.latencies_s(noted)
+    how = "packs of a batch" if send is send_packed else "one event a record"
+    looks_s = np.diff([at for at, _ in watcher.seen])
+    LINES.append(
+        f"\nLatency, {how}, {len(late_s) / took_s:,.0f} events/s for {took_s:.0f} s, append returned to in a "
+        f"checkpoint: p50 {np.quantile(late_s, 0.5):.2f} s, p99 {np.quantile(late_s, 0.99):.2f} s, most "
+        f"{late_s.max():.2f} s (a look each {np.median(looks_s):.2f} s); {used_s / took_s:.0%} of a core"
+    )
+    tell_written(f"Folding news, {how}", written, len(late_s), event_bytes)

@@ -1,0 +1,503 @@
+"""One log on real brokers, the workers that fold it, what is fed to it meanwhile, and the proof that all of it counts
+once.
+
+    world = KafkaWorld(kafka, topic_prefix, tmp_path, seed=7)
+    world.feed(lines)
+    world.worker("a"), world.worker("b")
+    ...                                        # kill, stop, restart
+    world.prove()
+
+The workers are the real program in processes of their own. Their wall clock stands still before the first event, so
+that the ticks of the simulated weeks come from the gateway, between the events, and are judged one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from typing import Any
+
+import msgspec
+from kafka_cluster import KafkaCluster, free_ports
+from killing import SOURCE
+
+from monitor.core.contribution import Contribution, DeadLetter
+from monitor.core.events import to_us
+from monitor.core.incidents import record
+from monitor.core.params import DEFAULTS
+from monitor.live.state import saved_state, unfolded
+from monitor.live.version import state_version
+from monitor.log.export import Exported, export_events
+from monitor.log.gateway import Gateway
+from monitor.log.kafka import KafkaLog, KafkaSettings
+from monitor.log.records import LogBusyError, Shard
+from monitor.log.topics import CONTRIBUTIONS, EVENTS, INCIDENTS
+from monitor.replay.driver import Replay, World
+from monitor.wire.dead_letter import raw_of
+from monitor.wire.decode import decode
+from monitor.wire.incoming import Incoming
+
+HERE = Path(__file__).parent
+CLOCK = HERE / "clock"
+BEFORE_ALL = datetime(2024, 2, 1, tzinfo=UTC)
+"""The workers' clock stands here: before the first day of a simulated world."""
+PART = 500
+Json = dict[str, Any]
+
+
+def say(*words: object) -> None:
+    """A line for the person who reads the test's output."""
+    print(*words, file=sys.stderr, flush=True)
+
+
+def still(at: datetime = BEFORE_ALL) -> dict[str, str]:
+    """A wall clock that stands."""
+    return {"CLOCK": f"{to_us(at)} 0 0"}
+
+
+def running(begin: datetime, speed: int) -> dict[str, str]:
+    """A wall clock that shows ``begin`` now and runs ``speed`` times as fast."""
+    return {"CLOCK": f"{to_us(begin)} {time.time_ns() // 1_000} {speed}"}
+
+
+class Worker:
+    """A ``run`` on the brokers. Its log lines go to a file, over all its lives."""
+
+    def __init__(self, world: KafkaWorld, name: str, role: str, port: int, env: dict[str, str]) -> None:
+        self.name = name
+        self.port = port
+        self.log_file = world.folder / f"{name}.log"
+        self._command = [sys.executable, "-m", "monitor", "run", "--broker", world.cluster.url, "--role", role]
+        if port:
+            self._command += ["--port", str(port)]
+        self._env = {**os.environ, "PYTHONPATH": f"{CLOCK}{os.pathsep}{SOURCE}", **env}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it; it does not work yet."""
+        assert not self.running
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, cwd=self.log_file.parent
+            )
+
+    def signal(self, number: Signals) -> None:
+        """Send it a signal; it must be running."""
+        assert self.running, f"{self.name} has ended:\n{self.said()}"
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.signal(SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def stop(self, timeout_s: float = 60.0) -> None:
+        """SIGTERM; it must end well."""
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end in {timeout_s:g} s:\n{self.said()}") from None
+        assert code == 0, f"{self.name} ended with {code}:\n{self.said()}"
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def said(self, since: int = 0, last: int = 6_000) -> str:
+        """Its log lines, from a place in the file on; the last of them."""
+        with suppress(FileNotFoundError):
+            return self.log_file.read_bytes()[since:].decode(errors="replace")[-last:]
+        return ""
+
+    def logged(self) -> int:
+        """The place in the file where the next log line will stand."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def ask(self, path: str, timeout_s: float = 2.0) -> bytes | None:
+        """What its web server answers; None if it does not."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout_s) as answer:
+                body: bytes = answer.read()
+        except OSError:
+            return None
+        return body
+
+    def lag(self) -> tuple[dict[Shard, int], int] | None:
+        """For each shard it holds the records it has not folded, and those it has folded and not saved; None while it
+        does not answer.
+        """
+        told = self.ask("/metrics")
+        if told is None:
+            return None
+        waiting: dict[Shard, int] = {}
+        pending = 0
+        for line in told.decode().splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("channel_monitor_ingest_lag_records{"):
+                labels = dict(pair.split("=") for pair in name[name.index("{") + 1 : -1].split(","))
+                shard = Shard(labels["topic"].strip('"'), int(labels["partition"].strip('"')))
+                waiting[shard] = round(float(value))
+            elif name == "channel_monitor_pending_records":
+                pending = round(float(value))
+        return waiting, pending
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A worker in the middle of its work, stopped: ``lag`` records waited for it, ``unsaved`` were folded and in no
+    checkpoint, both at least.
+    """
+
+    worker: Worker
+    lag: int
+    unsaved: int
+
+    def __str__(self) -> str:
+        return f"{self.worker.name}: {self.lag:,} records waiting, {self.unsaved:,} folded and not saved"
+
+
+class Feeder(threading.Thread):
+    """Appends a world in parts, as a gateway that is not told of what goes on, and tries again when the log is busy.
+
+    It waits while more than ``ahead`` records are unfolded, so that there is work as long as it is asked for.
+    """
+
+    def __init__(self, world: KafkaWorld, lines: Sequence[bytes], ahead: int) -> None:
+        super().__init__(daemon=True, name="feeder")
+        self._world = world
+        self._lines = lines
+        self._ahead = ahead
+        self.done = 0  # acknowledged
+        self.refusals: list[str] = []
+        self.failure: Exception | None = None
+        self._hurry = threading.Event()
+        self._enough = threading.Event()
+
+    def run(self) -> None:
+        """Feed until all of it is in the log."""
+        try:
+            with self._world.open(create=True) as log:
+                while self.done < len(self._lines) and not self._enough.is_set():
+                    if self._hurry.is_set() or self._waiting(log) < self._ahead:
+                        part = self._lines[self.done : self.done + PART]
+                        self._ingest(log, part)
+                        self.done += len(part)
+                        self._world.acknowledged += part
+                    else:
+                        time.sleep(0.02)
+        except Exception as error:  # told by `finish`, in the test's own thread
+            self.failure = error
+
+    def _waiting(self, log: KafkaLog) -> int:
+        with suppress(LogBusyError):
+            return sum(unfolded(log).values())
+        return self._ahead
+
+    def _ingest(self, log: KafkaLog, part: Sequence[bytes]) -> None:
+        while True:
+            try:
+                # A gateway remembers the dead letters it has written, so after a refusal there must be a new one.
+                outcome = Gateway(log, DEFAULTS, history=True).ingest(incoming(part))
+            except LogBusyError as error:
+                self.refusals.append(str(error))
+            else:
+                assert outcome.accepted == len(part), outcome
+                return
+
+    @property
+    def left(self) -> int:
+        """Events that are not in the log yet."""
+        return len(self._lines) - self.done
+
+    def wait_for(self, events: int, timeout_s: float = 120.0) -> None:
+        """Until so many are in the log."""
+        wait_until(lambda: self.done >= events or not self.is_alive(), f"{events} events fed", timeout_s)
+        self._check()
+
+    def finish(self, timeout_s: float = 180.0) -> None:
+        """Feed the rest at once."""
+        self._hurry.set()
+        self.join(timeout_s)
+        assert not self.is_alive(), f"{self.left} events are still not in the log; refused: {self.refusals[-3:]}"
+        self._check()
+
+    def stop(self) -> None:
+        """Feed no more."""
+        self._enough.set()
+        self.join(60.0)
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise AssertionError(f"the feeder failed: {self.failure}") from self.failure
+
+
+def incoming(lines: Iterable[bytes], name: str = "world") -> Iterator[Incoming]:
+    """Lines as a reader of files hands them on."""
+    return (Incoming(name, n, line, line) for n, line in enumerate(lines, 1))
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+    """The first true value of ``condition``."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain: {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Proof:
+    """What was compared."""
+
+    events: int
+    ticks: int
+    incidents: int
+    letters: int
+    sha256: str
+
+
+@dataclass
+class KafkaWorld:
+    """The log behind ``prefix``. What was fed through a gateway stands in ``acknowledged``."""
+
+    cluster: KafkaCluster
+    prefix: str
+    folder: Path
+    seed: int
+    settings_of_workers: dict[str, str] = field(default_factory=dict)
+    workers: list[Worker] = field(default_factory=list)
+    acknowledged: list[bytes] = field(default_factory=list)
+    feeders: list[Feeder] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.settings = KafkaSettings.from_url(self.cluster.url, topic_prefix=self.prefix)
+        self.version = state_version(DEFAULTS)
+        self._log: KafkaLog | None = None
+
+    @property
+    def log(self) -> KafkaLog:
+        """The log, for the thread of the test."""
+        if self._log is None:
+            self._log = self.open(create=True)
+        return self._log
+
+    def open(self, *, create: bool = False) -> KafkaLog:
+        """The log, for another thread."""
+        return KafkaLog.open(self.settings, create=create, state_version=self.version)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What every program of this world is told."""
+        return {
+            "CHANNEL_MONITOR_KAFKA__TOPIC_PREFIX": self.prefix,
+            "CHANNEL_MONITOR_KAFKA__SESSION_TIMEOUT_S": "6",
+            "CHANNEL_MONITOR_LIVE__CHECKPOINT_INTERVAL_S": "0.2",
+            **self.settings_of_workers,
+        }
+
+    def worker(self, name: str, *, role: str = "worker", clock: dict[str, str] | None = None) -> Worker:
+        """Start a worker. Only those with another role than ``worker`` can be asked something."""
+        port = 0 if role == "worker" else free_ports(1)[0]
+        worker = Worker(self, name, role, port, {**self.env, **(clock or still())})
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def feed(self, lines: Sequence[bytes], ahead: int = 400) -> Feeder:
+        """Begin to feed ``lines``."""
+        feeder = Feeder(self, lines, ahead)
+        self.feeders.append(feeder)
+        feeder.start()
+        return feeder
+
+    def verb(self, *args: object, exit_code: int = 0) -> str:
+        """Run a verb of the program on this log to its end; what it printed."""
+        command = [sys.executable, "-m", "monitor", *map(str, args), "--broker", self.cluster.url]
+        env = {**os.environ, "PYTHONPATH": SOURCE, **self.env}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=180, check=False)
+        assert done.returncode == exit_code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for feeder in self.feeders:
+            feeder.stop()
+        for worker in self.workers:
+            worker.close()
+        if self._log is not None:
+            self._log.close()
+
+    # Disturbing
+
+    def stop_in_the_middle(self, worker: Worker, timeout_s: float = 90.0) -> Interrupted:
+        """SIGSTOP at a random moment at which records wait, and some are folded and in no checkpoint.
+
+        The worker tells both between two looks at the positions in the log. Where these are the same, no checkpoint
+        was written meanwhile, so what was unsaved when it answered is so when it is stopped.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            before = self.log.headers()
+            told = worker.lag()
+            if told is not None and told[1] > 0 and sum(told[0].values()) > 0:
+                waiting, pending = told
+                worker.signal(SIGSTOP)
+                time.sleep(0.05)  # what the brokers have been told already is done by then
+                after = self.log.headers()
+                if all(before.get(shard) == after.get(shard) for shard in waiting):
+                    return Interrupted(worker, sum(waiting.values()), pending)
+                worker.signal(SIGCONT)
+            assert worker.running, f"{worker.name} has ended:\n{worker.said()}"
+            time.sleep(self.random.uniform(0.01, 0.1))
+        raise AssertionError(f"{worker.name} was never in the middle of its work:\n{worker.said()}")
+
+    # Proving
+
+    def wait_folded(self, stalled_s: float = 60.0) -> float:
+        """Until a checkpoint covers everything in the log; the seconds it took. Fails if nothing moves for long."""
+        started = moved = time.monotonic()
+        last = None
+        while True:
+            try:
+                waiting = unfolded(self.log)
+            except LogBusyError:
+                waiting = {}
+            if waiting and not any(waiting.values()):
+                return time.monotonic() - started
+            if waiting != last:
+                last, moved = waiting, time.monotonic()
+            if time.monotonic() - moved > stalled_s:
+                said = "\n".join(f"--- {worker.name}\n{worker.said()}" for worker in self.workers)
+                raise AssertionError(f"nothing has moved for {stalled_s:g} s: {waiting}\n{said}")
+            time.sleep(0.1)
+
+    def prove(self, *, unreadable: Sequence[tuple[bytes, str]] = (), in_order: bool = True) -> Proof:
+        """All is folded, once, and says what a replay of the log says.
+
+        ``unreadable``: (bytes, reason) of records in the log that hold no events, which an export leaves out.
+        ``in_order``: one gateway wrote all of it in order, so every event has the recorded time that it states.
+        """
+        self.wait_folded()
+        log = self.log
+        with log.snapshot():
+            saved = saved_state(log, DEFAULTS)
+            exported = Exported()
+            lines = list(export_events(log, exported))
+            incidents = [json.loads(one.value) for one in log.scan(INCIDENTS, 0)]
+            contributions = [one.value for one in log.scan(CONTRIBUTIONS, 0)]
+            ends = {partition: log.end_offset(EVENTS, partition) for partition in range(log.partitions)}
+        replay = Replay(DEFAULTS)
+        replay.add(incoming(lines))
+        replayed = replay.run()
+        assert saved.behind == 0
+        ended = saved.ended_at(replayed.as_of_us or 0)
+        assert ended.sha256() == replayed.sha256(), "the state differs from a replay of the log"
+        _assert_incidents(incidents, replayed)
+        ours = Counter((raw_of(letter), letter["reason"]) for letter in ended.letters)
+        assert ours == _letters(replayed.dead_letters) + Counter(unreadable), "the dead letters differ from a replay's"
+        _assert_contributions(contributions, log.generation, ends)
+        _assert_exported(lines, self.acknowledged, in_order)
+        return Proof(exported.events, exported.ticks, len(replayed.incidents), ours.total(), ended.sha256())
+
+
+def _letters(letters: Iterable[DeadLetter]) -> Counter[tuple[bytes, str]]:
+    return Counter((letter.raw, letter.reason) for letter in letters)
+
+
+def _assert_incidents(said: list[Json], replayed: World) -> None:
+    """The topic says every revision once, in order, and last what a replay ends with."""
+    revisions: dict[str, list[int]] = defaultdict(list)
+    last: dict[str, Json] = {}
+    for one in said:
+        revisions[one["incident_id"]].append(one["revision"])
+        last[one["incident_id"]] = {name: value for name, value in one.items() if name != "tick"}
+    for incident_id, known in revisions.items():
+        assert known == sorted(set(known)), f"revisions of incident {incident_id}: {known}"
+    theirs = {one.incident_id: json.loads(json.dumps(record(one))) for one in replayed.incidents.values()}
+    assert last == theirs, "the topic incidents differs from a replay's"
+
+
+def _assert_contributions(values: Iterable[bytes], generation: str, ends: dict[int, int]) -> None:
+    """No record of ``events`` has contributed twice, none that is not there."""
+    decode_ = msgspec.msgpack.Decoder(Contribution).decode
+    found = [decode_(value) for value in values]
+    assert {one.generation for one in found} <= {generation}
+    places = Counter((one.partition, one.offset) for one in found)
+    assert [place for place, count in places.items() if count > 1] == []
+    assert all(offset < ends[partition] for partition, offset in places)
+
+
+def _plain(line: bytes) -> tuple[str, str]:
+    """An event as it came in, without what a log adds; and when it says it was recorded."""
+    event = json.loads(line)
+    recorded = event.pop("recordedtime", None)
+    recorded = event.pop("statedrecordedtime", recorded)
+    for name in ("sequence", "history"):
+        event.pop(name, None)
+    return json.dumps(event, sort_keys=True), recorded or event["time"]
+
+
+def _assert_exported(lines: Sequence[bytes], sent: Sequence[bytes], in_order: bool) -> None:
+    """Every event that was acknowledged stands in the export once, in the order of effective recorded times."""
+    events = [line for line in lines if b'"type":"clock.ticked.v1"' not in line]
+    ours, theirs = Counter(_plain(line)[0] for line in sent), Counter(_plain(line)[0] for line in events)
+    assert theirs - ours == Counter(), f"{(theirs - ours).total()} events are in the log that nobody sent, or twice"
+    assert ours - theirs == Counter(), f"{(ours - theirs).total()} acknowledged events are not in the log"
+    placed = [(to_us(event.recordedtime), event.sequence) for event in map(decode, lines) if event.recordedtime]
+    assert len(placed) == len(lines)
+    assert placed == sorted(placed)
+    assert len({sequence for _, sequence in placed}) == len(lines)
+    if in_order:
+        stated = Counter((_plain(line)[0], _us(_plain(line)[1])) for line in sent)
+        effective = Counter((_plain(line)[0], _us(_plain(line)[1])) for line in events)
+        assert stated == effective, "events of one gateway have another recorded time than they state"
+
+
+def _us(text: str) -> int:
+    return to_us(datetime.fromisoformat(text))
+
+
+def leader_of(cluster: KafkaCluster, topic: str, name: str) -> int:
+    """The broker that leads the partition of an internal topic in which a group or a transactional id is at home."""
+    leaders = cluster.leaders(topic)
+    hashed = 0
+    for character in name:
+        hashed = (31 * hashed + ord(character)) & 0xFFFFFFFF
+    if hashed >= 1 << 31:
+        hashed = (1 << 32) - hashed  # Kafka takes the absolute value of Java's signed hash
+    return leaders[hashed % len(leaders)]
+
+
+def lag_of(workers: Iterable[Worker]) -> int:
+    """What the workers say is waiting."""
+    return sum(sum(told[0].values()) for worker in workers if (told := worker.lag()))

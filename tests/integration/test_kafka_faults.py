@@ -1,0 +1,224 @@
+"""Whatever happens to workers and brokers, every event counts once: the state that many workers leave is a replay's.
+
+Every scenario prints its seed and what it did. ``make faults`` runs the same with more kills and longer storms;
+``FAULTS_SEED=7`` repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from signal import SIGCONT
+from typing import Any
+
+import pytest
+from kafka_cluster import KafkaCluster
+from kafka_world import KafkaWorld, Worker, leader_of, say, wait_until
+from program import recorded
+
+from monitor.log.records import Shard
+from monitor.log.topics import CONTRIBUTIONS, EVENTS
+from monitor.replay.simulate import simulate
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+LONG = os.environ.get("FAULTS") == "long"
+SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+SESSION_S = 6.0
+Json = dict[str, Any]
+MakeWorld = Callable[..., KafkaWorld]
+
+
+def simulated(volume: float, days: int = 60) -> list[bytes]:
+    """Weeks of 12 channels, one of which stalls for ten days, in the order of recording."""
+    return sorted(simulate("stall", 3, days, 12, None, volume), key=recorded)
+
+
+@pytest.fixture
+def make_world(topic_prefix: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
+    """Makes a world on a cluster; what was started in it ends with the test."""
+    made: list[KafkaWorld] = []
+    started = time.monotonic()
+
+    def make(cluster: KafkaCluster, **settings: str) -> KafkaWorld:
+        say(f"\n{request.node.name}: FAULTS_SEED={SEED}")
+        made.append(KafkaWorld(cluster, topic_prefix, tmp_path, SEED, settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+    say(f"  took {time.monotonic() - started:.1f} s")
+
+
+@pytest.fixture(scope="module")
+def own_kafka(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A broker that tests of this file may end."""
+    with KafkaCluster(tmp_path_factory.mktemp("own")) as cluster:
+        yield cluster
+
+
+def told(world: KafkaWorld, **proof: Any) -> None:
+    """Prove it and say so."""
+    waited_s = world.wait_folded()
+    found = world.prove(**proof)
+    say(f"  all folded {waited_s:.1f} s later; equal to a replay: {found}")
+    assert found.incidents, "a world without an incident proves little"
+
+
+# Workers that die
+
+
+@pytest.mark.parametrize("together", [1, 2], ids=["one of them", "all at once"])
+def test_workers_that_are_killed_in_the_middle_of_their_work_lose_and_double_nothing(
+    kafka: KafkaCluster, make_world: MakeWorld, together: int
+) -> None:
+    kills = {1: 40 if LONG else 6, 2: 10 if LONG else 2}[together]
+    world = make_world(kafka, CHANNEL_MONITOR_LIVE__CHECKPOINT_INTERVAL_S="0.5")
+    feeder = world.feed(simulated(4.0 if LONG else 0.8))
+    feeder.wait_for(2_000)
+    alone = kills // 2 if together == 1 else 0
+    workers = [world.worker("a", role="all")]
+    for number in range(kills):
+        if number == alone:
+            workers.append(world.worker("b", role="all"))
+        time.sleep(world.random.uniform(0, 0.5))
+        victims = world.random.sample(workers, min(together, len(workers)))
+        began = time.monotonic()
+        stopped = world.stop_in_the_middle(victims[0])
+        say(f"  kill {number + 1} after {time.monotonic() - began:.1f} s, {feeder.left:,} events to come; {stopped}")
+        for victim in victims:
+            victim.kill()
+        for victim in victims:
+            victim.start()
+    feeder.finish()
+    told(world)
+    for worker in workers:
+        worker.stop()
+
+
+def test_a_worker_that_stood_still_is_refused_says_so_and_joins_again(
+    kafka: KafkaCluster, make_world: MakeWorld
+) -> None:
+    world = make_world(kafka)
+    feeder = world.feed(simulated(1.5 if LONG else 0.5))
+    a, b = world.worker("a", role="all"), world.worker("b", role="all")
+    for _ in range(5 if LONG else 1):
+        stopped = world.stop_in_the_middle(a)
+        since, began = a.logged(), time.monotonic()
+        wait_until(lambda: holds_all(b, world), "the other worker holds everything", 60)
+        say(f"  stood still; {stopped}; all of it was taken over after {time.monotonic() - began:.1f} s")
+        time.sleep(max(0.0, SESSION_S + 1.0 - (time.monotonic() - began)))
+        a.signal(SIGCONT)
+        wait_until(lambda: b"shards_held" in a.said(since).encode(), "it joins again", 60)
+        said = a.said(since)
+        say(f"  back after {time.monotonic() - began:.1f} s")
+        assert "another worker has taken over" in said, said
+        assert "restarting" in said, said
+    feeder.finish()
+    told(world)
+    a.stop()
+    b.stop()
+
+
+def holds_all(worker: Worker, world: KafkaWorld) -> bool:
+    lag = worker.lag()
+    return lag is not None and len(lag[0]) == world.log.partitions + 1
+
+
+def test_workers_that_come_and_go_all_the_time_lose_and_double_nothing(
+    kafka: KafkaCluster, make_world: MakeWorld
+) -> None:
+    world = make_world(kafka)
+    feeder = world.feed(simulated(6.0 if LONG else 1.0), ahead=200)
+    workers = [world.worker(name) for name in "ab"]
+    spare = world.worker("c")
+    workers.append(spare)
+    ends = time.monotonic() + (300 if LONG else 30)
+    moves = 0
+    while time.monotonic() < ends:
+        time.sleep(world.random.uniform(1.0, 4.0))
+        running_ones = [worker for worker in workers if worker.running]
+        idle = [worker for worker in workers if not worker.running]
+        if idle and (len(running_ones) == 1 or world.random.random() < 0.5):
+            idle[0].start()
+        else:
+            world.random.choice(running_ones).stop()
+        moves += 1
+    say(f"  {moves} times a worker came or went; {feeder.left:,} events still to come")
+    for worker in workers:
+        if not worker.running:
+            worker.start()
+    feeder.finish()
+    told(world)
+    for worker in workers:
+        worker.stop()
+        assert "restarting" not in worker.said(last=1_000_000), worker.said()
+
+
+# Brokers that die
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_a_broker_that_restarts_loses_and_doubles_nothing(
+    own_kafka: KafkaCluster, make_world: MakeWorld, how: str
+) -> None:
+    world = make_world(own_kafka)
+    feeder = world.feed(simulated(2.0 if LONG else 0.5))
+    a, b = world.worker("a", role="all"), world.worker("b")
+    feeder.wait_for(3_000)
+    wait_until(lambda: a.lag(), "the first worker works")
+    for _ in range(6 if LONG else 1):
+        time.sleep(world.random.uniform(0.5, 2.0))
+        at = feeder.done
+        (own_kafka.terminate if how == "terminate" else own_kafka.kill)(1)
+        began = time.monotonic()
+        time.sleep(world.random.uniform(0.0, 4.0))
+        own_kafka.restart(1)
+        wait_until(lambda at=at: feeder.done > at or not feeder.left, "the gateway goes on", 90)
+        say(f"  {how}; the gateway went on after {time.monotonic() - began:.1f} s, at event {at:,}")
+    feeder.finish()
+    told(world)
+    say(f"  the gateway was refused {len(feeder.refusals)} times: {set(feeder.refusals)}")
+    say(f"  lines logged: {[worker.said(last=10_000_000).count(chr(10)) for worker in (a, b)]}")
+    a.stop()
+    b.stop()
+
+
+@pytest.mark.parametrize("what", ["events", "state", "group", "transactions"])
+def test_a_leader_among_three_brokers_that_dies_loses_and_doubles_nothing(
+    kafka3: KafkaCluster, make_world: MakeWorld, what: str
+) -> None:
+    world = make_world(kafka3)
+    feeder = world.feed(simulated(1.0 if LONG else 0.3))
+    a, b = world.worker("a", role="all"), world.worker("b")
+    feeder.wait_for(2_000)
+    wait_until(lambda: a.lag(), "the first worker works")
+    layout, generation = world.log.layout, world.log.generation
+    shard = Shard(EVENTS, world.random.randrange(world.log.partitions))
+    for _ in range(4 if LONG else 1):
+        if what == "events":
+            victim = kafka3.leaders(layout.topic(EVENTS, generation))[shard.partition]
+        elif what == "state":
+            victim = kafka3.leaders(layout.state(CONTRIBUTIONS, generation))[0]
+        elif what == "group":
+            victim = leader_of(kafka3, "__consumer_offsets", layout.group(generation))
+        else:
+            victim = leader_of(kafka3, "__transaction_state", layout.owner(shard, generation))
+        at, began = feeder.done, time.monotonic()
+        kafka3.kill(victim)
+        wait_until(lambda at=at: feeder.done > at or not feeder.left, "the gateway goes on", 90)
+        say(f"  broker {victim} killed; the gateway went on after {time.monotonic() - began:.1f} s, at {at:,}")
+        moved = time.monotonic()
+        header = world.log.headers()
+        wait_until(lambda header=header: world.log.headers() != header, "the folds go on", 90)
+        say(f"  the folds went on after {time.monotonic() - began:.1f} s ({time.monotonic() - moved:.1f} s later)")
+        kafka3.restart(victim)
+    feeder.finish()
+    told(world)
+    say(f"  lines logged: {[worker.said(last=10_000_000).count(chr(10)) for worker in (a, b)]}")
+    a.stop()
+    b.stop()

@@ -1,0 +1,103 @@
+"""However partitions move between workers, whoever dies or does not know yet that he is shut out, and whenever the log
+refuses or takes its time: each record has its effect once, in order, and nothing is left out.
+
+Real are shards, tables and checkpointer of the live driver; the log is a toy (:mod:`moving`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moving import SOURCE, Cluster, Worker, fold_all
+
+from monitor.log.records import FencedError, LogBusyError, Shard
+
+PARTITIONS = 3
+WORKERS = 3
+ACTIONS = ["fold", "fold", "fold", "save", "save", "move", "move", "slow", "quick", "trouble", "well", "die"]
+
+
+class Story:
+    """What happens to a group of workers."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.draw = data.draw
+        self.cluster = Cluster(PARTITIONS)
+        self.workers = [Worker(self.cluster) for _ in range(WORKERS)]
+        self.saving: list[asyncio.Task[bool]] = []
+        self.count = 0
+
+    async def play(self) -> None:
+        """Go through some actions, then let one worker finish all."""
+        await self.move()
+        for action in self.draw(st.lists(st.sampled_from(ACTIONS), max_size=30)):
+            one = self.draw(st.integers(0, WORKERS - 1))
+            worker = self.workers[one]
+            if action == "fold":
+                for partition in range(PARTITIONS):
+                    self.append(partition, self.draw(st.integers(0, 2)))
+                    worker.fold(partition, self.draw(st.integers(0, 3)))
+            elif action == "save":
+                self.saving.append(asyncio.create_task(worker.save()))
+                await asyncio.sleep(0)
+            elif action == "move":
+                await self.move()
+            elif action in ("slow", "quick"):
+                (worker.store.writing.clear if action == "slow" else worker.store.writing.set)()
+                await asyncio.sleep(0)
+            elif action in ("trouble", "well"):
+                worker.store.error = LogBusyError("not now") if action == "trouble" else None
+            if action == "die" or worker.failure is not None:
+                assert isinstance(worker.failure, FencedError | None)
+                self.workers[one] = Worker(self.cluster)
+        await self.end()
+
+    async def end(self) -> None:
+        """Everything gets well again, and one worker does the rest."""
+        last = self.draw(st.sampled_from(self.workers))
+        await asyncio.gather(*(worker.shards.give_up() for worker in self.workers))
+        for worker in self.workers:
+            assert await worker.take(*(range(PARTITIONS) if worker is last else ()))
+            worker.store.error = None
+            worker.store.writing.set()
+        await asyncio.gather(*self.saving)
+        if last.failure is not None:
+            last = Worker(self.cluster)
+            assert await last.take(*range(PARTITIONS))
+        await fold_all(self.cluster, [last])
+
+    def append(self, partition: int, count: int) -> None:
+        numbers = range(self.count, self.count + count)
+        self.count += count
+        self.cluster.records[Shard(SOURCE, partition)] += numbers
+
+    async def move(self) -> None:
+        """Spread the partitions anew; a worker that has not heard of it goes on with what it had."""
+        owner = self.draw(st.lists(st.integers(0, WORKERS - 1), min_size=PARTITIONS, max_size=PARTITIONS))
+        deaf = self.draw(st.sets(st.integers(0, WORKERS - 1), max_size=1))
+        order = [one for one in self.draw(st.permutations(range(WORKERS))) if one not in deaf]
+        await asyncio.gather(*(self.workers[one].shards.give_up() for one in order))
+        for one in order:
+            assert await self.workers[one].take(*(p for p in range(PARTITIONS) if owner[p] == one))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _impatient() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monitor.live.shards._GIVE_UP_S", 0.001)
+        yield
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_every_record_has_its_effect_once_however_shards_move(data: st.DataObject) -> None:
+    story = Story(data)
+    asyncio.run(asyncio.wait_for(story.play(), 5))
+    for partition in range(PARTITIONS):
+        records = story.cluster.records[Shard(SOURCE, partition)]
+        assert story.cluster.told(partition) == records
+        assert story.cluster.sums()[partition] == sum(records)
