@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import random
 import secrets
 import signal
 import socket
@@ -39,6 +38,8 @@ HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 # The first compiler only and a plain collector: a broker starts in 2 s instead of 2.5 s and takes less memory.
 JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# What is asked often is asked again after this time: the broker that was asked may have been paused or killed.
+ASK_AGAIN_S = 5.0
 # A broker dies with the thread that started it, however that ends; this one lives as long as the process.
 STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-starter")
 
@@ -74,7 +75,7 @@ def free_ports(count: int) -> list[int]:
     """Ports nobody listens on."""
     found: list[int] = []
     while len(found) < count:
-        port = random.choice(PORTS)
+        port = secrets.choice(PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -170,11 +171,6 @@ class KafkaCluster:
     # --- addresses --------------------------------------------------------------------------------
 
     @property
-    def brokers(self) -> tuple[int, ...]:
-        """The node ids."""
-        return tuple(self._nodes)
-
-    @property
     def bootstrap(self) -> str:
         """``host:port`` of every broker, with commas."""
         return ",".join(f"{HOST}:{node.port}" for node in self._nodes.values())
@@ -197,9 +193,13 @@ class KafkaCluster:
         """Start all brokers and wait until they can be used; after :meth:`stop` with the data they had."""
         if not (self.directory / "log4j2.properties").exists():
             self._prepare()
-        for node in self._nodes.values():
-            node.start()
-        self.wait_ready()
+        try:
+            for node in self._nodes.values():
+                node.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End all brokers at once, without ceremony (:meth:`terminate` is the way a broker is shut down in earnest)."""
@@ -214,7 +214,7 @@ class KafkaCluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Wait until every running broker serves, groups and transactions have their topics, and every partition has a
         leader and all its replicas on running brokers in sync."""
         deadline = time.monotonic() + timeout_s
@@ -279,10 +279,13 @@ class KafkaCluster:
     # --- topics -----------------------------------------------------------------------------------
 
     @contextmanager
-    def admin(self) -> Iterator[KafkaAdminClient]:
+    def admin(self, timeout_s: float = 30.0) -> Iterator[KafkaAdminClient]:
         """An admin client of the brokers that answer."""
         servers = [f"{HOST}:{node.port}" for node in self._nodes.values() if node.running and not node.paused]
-        with KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=5000, request_timeout_ms=5000) as client:
+        timeout_ms = int(1000 * timeout_s)
+        with KafkaAdminClient(
+            bootstrap_servers=servers, bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
+        ) as client:
             yield client
 
     def create_topic(self, topic: str, partitions: int = 1, **configs: str | int) -> None:
@@ -330,7 +333,7 @@ class KafkaCluster:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                with self.admin() as admin:
+                with self.admin(ASK_AGAIN_S) as admin:
                     (described,) = admin.describe_topics([topic])
                 return {found["partition_index"]: found for found in described["partitions"]}
             except (KafkaError, OSError):
@@ -348,7 +351,7 @@ class KafkaCluster:
                 except OSError as error:
                     return f"broker {number}, port {port}: {error}"
         try:
-            with self.admin() as admin:
+            with self.admin(ASK_AGAIN_S) as admin:
                 there = {b["broker_id"] for b in admin.describe_cluster()["brokers"] if not b.get("is_fenced")}
                 if there & awaited != awaited:
                     return f"brokers {sorted(awaited - there)} are not registered"
@@ -381,11 +384,10 @@ class KafkaCluster:
             settings = "".join(f"{name}={value}\n" for name, value in self._settings(node).items())
             node.settings_file.write_text(settings, encoding="utf-8")
             users = ["--add-scram", f"SCRAM-SHA-512=[name={self.username},password={self.password}]"]
-            command = java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(node.settings_file))
-            command += users if self.secure else []
-            log = node.log_file.open("ab")
-            formatting.append((node, subprocess.Popen(command, stdout=log, stderr=log)))
-            log.close()
+            what = [f"--cluster-id={cluster_id}", f"--config={node.settings_file}", *(users if self.secure else [])]
+            command = java("kafka.tools.StorageTool", "format", *what)
+            with node.log_file.open("ab") as log:
+                formatting.append((node, subprocess.Popen(command, stdout=log, stderr=log)))
         if failed := [node for node, process in formatting if process.wait()]:
             raise KafkaFailed("formatting failed\n" + "\n".join(node.end_of_log() for node in failed))
 
@@ -419,6 +421,7 @@ class KafkaCluster:
             "share.coordinator.state.topic.num.partitions": 1,
             "share.coordinator.state.topic.replication.factor": copies,
             "share.coordinator.state.topic.min.isr": in_sync,
+            "auto.leader.rebalance.enable": "false",  # leaders move when a test says so
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "log.cleaner.backoff.ms": 1000,

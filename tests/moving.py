@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from faust.types import TP
@@ -172,11 +172,9 @@ class Worker:
             self.failure = error
             return False
 
-
-async def fold_all(cluster: Cluster, workers: Iterable[Worker]) -> None:
-    """Save and fold until nothing is left."""
-    for worker in workers:
-        assert await worker.save()
-        for partition in range(cluster.partitions):
-            worker.fold(partition)
-        assert await worker.save()
+    async def finish(self) -> bool:
+        """Save and fold until nothing is left of its shards; False if it cannot."""
+        await self.save()
+        for partition in range(self._cluster.partitions):
+            self.fold(partition)
+        return await self.save()

@@ -27,13 +27,16 @@ _LOG: Final = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Host:
     """``log``: for the thread of the event loop. ``open_log``: for another thread, to write; ``open_reader``: to read.
-    ``shared``: other workers may fold the same log, so this one may end and begin again without harm."""
+    ``shared``: other workers may fold the same log, so this one may end and begin again without harm. ``retire``:
+    delete the state of versions long gone, and tell their generations; to be called when this one has caught up.
+    """
 
     log: Log
     backend: Backend
     open_log: Callable[[], Log]
     open_reader: Callable[[], Log]
     shared: bool
+    retire: Callable[[], list[str]]
 
 
 @contextmanager
@@ -62,6 +65,7 @@ def _embedded(settings: Settings, directory: Path, rebuild: bool) -> Iterator[Ho
             lambda: EmbeddedLog.open(directory, create=False),
             lambda: EmbeddedLog.open(directory, create=False, read_only=True),
             shared=False,
+            retire=list,  # a new generation takes the place of the old one
         )
 
 
@@ -98,4 +102,5 @@ def _kafka(settings: Settings, broker: str, rebuild: bool) -> Iterator[Host]:
             log.generations.rebuild()
             log.generations.claim(version)
         backend = KafkaBackend(log, session_timeout_s=settings.kafka.session_timeout_s)
-        yield Host(log, backend, open_log, open_log, shared=True)
+        generation = log.generation
+        yield Host(log, backend, open_log, open_log, shared=True, retire=lambda: log.generations.retire(generation))

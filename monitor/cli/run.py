@@ -37,6 +37,7 @@ from monitor.web.settings import WebSettings, is_loopback
 
 _LOG: Final = structlog.get_logger(__name__)
 _SHUTDOWN_S: Final = 1.0
+_RETIRE_LOOK_S: Final = 5.0
 Role = Literal["all", "worker", "web"]
 
 
@@ -178,13 +179,20 @@ class _Monitor:
             await self._fed.wait()
             await ticker.run(engine.ready)
 
+        async def retire() -> None:
+            await engine.ready.wait()
+            while sum(engine.lag().values()):
+                await asyncio.sleep(_RETIRE_LOOK_S)
+            for generation in await asyncio.to_thread(host.retire):
+                _LOG.info("generation_retired", generation=generation)
+
         async def feed() -> None:
             if self._feed is not None:
                 await self._stream(self._feed, engine)
             self._fed.set()
 
         try:
-            await engine.run(feed, tick)
+            await engine.run(feed, tick, retire)
         finally:
             if served is not None:
                 await served.stop()

@@ -1,4 +1,4 @@
-"""The Faust app of the live monitor, without what Faust brings along: its web server, command line and log output.
+"""The Faust app of the live monitor, without what Faust brings along: its web server and command line.
 
 Faust's table recovery is replaced here too. Faust reads changelog topics record by record inside its own consumer,
 under its own assignment; here a shard's state is taken over as one, in bulk, from wherever the log keeps it
@@ -7,11 +7,9 @@ under its own assignment; here a shard's state is taken over as one, in bulk, fr
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final, Protocol
 
 import faust
-import structlog
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
@@ -19,7 +17,6 @@ from faust.types.tables import CollectionT
 from mode import Service
 
 _BUFFERED_RECORDS: Final = 200  # a record holds up to some hundred events
-_LOGGERS: Final = ("faust", "mode", "aiokafka")
 
 
 class ShardKeeper(Protocol):
@@ -112,7 +109,6 @@ class _Tables(TableManager):  # type: ignore[misc]
 
 def make_app(group: str) -> FoldApp:
     """An app of the workers that share the work under the name ``group``; it needs a transport and a keeper yet."""
-    _route_logging()
     return FoldApp(
         group,
         store="memory://",
@@ -128,19 +124,3 @@ def make_app(group: str) -> FoldApp:
         cython_optimizations=True,
         TableManager=_Tables,
     )
-
-
-class _ToStructlog(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, Any] = {"message": record.getMessage()}
-        if record.exc_info:
-            fields["exc_info"] = record.exc_info
-        structlog.get_logger(record.name).log(record.levelno, "faust", **fields)
-
-
-def _route_logging() -> None:
-    for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
-        logger.handlers = [_ToStructlog()]

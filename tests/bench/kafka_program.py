@@ -30,6 +30,7 @@ from monitor.wire.decode import decode_pack
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 _AT_ONCE = 5_000
+_LONGEST_S = 900
 _MARKS = 3  # offsets at the end of a partition that no record has: marks of transactions
 
 
@@ -189,6 +190,7 @@ class Worker:
         """Until the last record is folded and in a checkpoint; seconds by the wall and of CPU since it was ready."""
         while not _is_folded(log):
             assert self.process.poll() is None, self.said()
+            assert time.time() - self.ready_at_s < _LONGEST_S, self.said()
             time.sleep(0.1)
         return time.time() - self.ready_at_s, self.cpu_s() - self.used_s
 

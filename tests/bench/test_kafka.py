@@ -65,13 +65,20 @@ def lines() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def packs(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def broker(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker, that is not taken for dead when the machine is busy."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka"), overrides={"broker.session.timeout.ms": 60_000}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def packs(broker: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A log with history that ends today, as ``ingest --history`` makes it: what a shop begins with."""
     folder = tmp_path_factory.mktemp("packs")
     days = max(7, round(SIZE / EVENTS_A_DAY))
     file = folder / "events.jsonl"
     write_world("quiet", 1, file, days=days, channels=20, start=datetime.now(UTC).date() - timedelta(days))
-    place = Place(kafka, f"packs{os.getpid()}-", folder)
+    place = Place(broker, "packs-", folder)
     took_s = place.fill(file)
     LINES.append(
         f"{place.events:,} events, {place.event_bytes / MB:,.0f} MB of JSON in {place.records:,} records; ingested at "
@@ -83,7 +90,7 @@ def packs(kafka: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Plac
 @pytest.fixture(scope="module")
 def singles(packs: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The same events, each a record of its own."""
-    place = Place(packs.cluster, f"singles{os.getpid()}-", tmp_path_factory.mktemp("singles"))
+    place = Place(packs.cluster, "singles-", tmp_path_factory.mktemp("singles"))
     place.fill_singly(packs)
     return place
 
@@ -252,7 +259,7 @@ async def write_state(log: KafkaLog, parcels: Iterable[tuple[str, bytes]], part:
 
 def test_recovery(packs: Place, tmp_path: Path) -> None:
     fold(packs)
-    place = Place(packs.cluster, f"recovery{os.getpid()}-", tmp_path)
+    place = Place(packs.cluster, "recovery-", tmp_path)
     with place.open(create=True) as log:
         asyncio.run(write_state(log, copies(packs, PARCELS)))
         written = place.written(log)["state of the parcel fold"]

@@ -126,7 +126,7 @@ def test_large_records_are_taken_and_too_large_ones_refused_whole(log: KafkaLog)
     large = b"x" * 7_000_000
     log.append([event(large), event(large)])
     assert values(log) == [large, large]
-    with pytest.raises(LogError, match="record of this size .*max.message.bytes"):
+    with pytest.raises(LogError, match=r"record of this size .*max\.message\.bytes"):
         log.append([event(b"small", 1), event(b"x" * 9_000_000)])
     log.append([event(b"goes on", 1)])
     assert values(log, partition=1) == [b"goes on"]
@@ -203,7 +203,9 @@ def test_a_broken_clock_of_another_producer_does_not_count_where_its_events_tell
     foreign: Callable[..., int], log: KafkaLog
 ) -> None:
     foreign(
-        raw(time="2026-01-01T00:00:00Z", recordedtime="2026-01-02T00:00:00Z"), partition=0, timestamp_ms=2_000_000_000_000
+        raw(time="2026-01-01T00:00:00Z", recordedtime="2026-01-02T00:00:00Z"),
+        partition=0,
+        timestamp_ms=2_000_000_000_000,
     )
     (record,) = log.last_records(0)[1]
     assert reached(record) == us("2026-01-02T00:00:00Z")
@@ -215,9 +217,7 @@ def test_a_broken_clock_of_another_producer_does_not_count_where_its_events_tell
 # Appending while others append
 
 
-def test_records_are_made_again_when_something_later_came_between(
-    foreign: Callable[..., int], log: KafkaLog
-) -> None:
+def test_records_are_made_again_when_something_later_came_between(foreign: Callable[..., int], log: KafkaLog) -> None:
     asked: list[int] = []
 
     def make(margin_us: int) -> list[NewRecord]:
@@ -386,7 +386,8 @@ def test_killed_writers_leave_nothing_half(backend: KafkaBackend, log: KafkaLog)
     program = (
         "i = int(sys.stdin.readline())\n"
         "while True:\n"
-        "    log.append([NewRecord('events', p, b'%d %d' % (i, k), timestamp_us=0) for p in range(4) for k in range(50)])\n"
+        "    values = [(p, b'%d %d' % (i, k)) for p in range(4) for k in range(50)]\n"
+        "    log.append([NewRecord('events', p, value, timestamp_us=0) for p, value in values])\n"
         "    print(i, flush=True)\n    i += 1\n"
     )
     writers = [backend.start(program) for _ in range(3)]

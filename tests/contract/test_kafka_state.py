@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +49,9 @@ def put(key: bytes, value: bytes | None = b"v", name: str = "t") -> TableChange:
 
 def test_a_checkpoint_is_outputs_values_and_position_together(backend: KafkaBackend, worker: Worker) -> None:
     incident = NewRecord("incidents", 0, b"I", key=b"I1", timestamp_us=-7)
-    assert worker.write(7, outputs=[contribution(b"+1"), incident], changes=[put(b"k"), put(b"k", b"w", "other")]) is None
+    assert (
+        worker.write(7, outputs=[contribution(b"+1"), incident], changes=[put(b"k"), put(b"k", b"w", "other")]) is None
+    )
     worker.close()
     log = backend.open()
     assert values(log, "contributions") == [b"+1"]
@@ -243,10 +246,10 @@ def test_a_state_whose_keys_come_and_go_is_compacted_and_stays_right(
     quick = {"segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
     with backend.cluster.admin() as admin:
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, state, quick)])
-    noise = [bytes([i % 251]) * 40 + b"%d" % i for i in range(2_000)]
+    noise = random.Random(1).randbytes(1 << 20)  # nothing that can be compressed
     expected: dict[tuple[str, bytes], bytes] = {}
     for n in range(1, 60):
-        changes = [put(b"%d" % (i % 500), noise[(i * n) % 2_000] * 10) for i in range(500)]
+        changes = [put(b"%d" % i, noise[(i * n * 400) % (1 << 19) :][:400]) for i in range(500)]
         changes += [put(b"gone %d %d" % (n, i), b"x" * 50) for i in range(100)]
         changes += [put(b"gone %d %d" % (n - 1, i), None) for i in range(100)]
         assert worker.write(n, changes=changes) is None

@@ -70,7 +70,11 @@ def test_another_number_of_partitions_is_refused(backend: KafkaBackend) -> None:
 
 @pytest.mark.parametrize(
     ("topic", "name", "value"),
-    [("events", "retention.ms", "604800000"), ("incidents", "cleanup.policy", "compact"), ("meta", "retention.bytes", "9")],
+    [
+        ("events", "retention.ms", "604800000"),
+        ("incidents", "cleanup.policy", "compact"),
+        ("meta", "retention.bytes", "9"),
+    ],
 )
 def test_a_topic_that_would_lose_records_is_refused_with_the_remedy(
     backend: KafkaBackend, topic: str, name: str, value: str
@@ -188,7 +192,7 @@ def test_brokers_out_of_reach_are_named_with_the_remedy() -> None:
     (port,) = free_ports(1)
     with pytest.raises(LogBusyError, match=f"kafka://127.0.0.1:{port} does not answer .*see that the brokers run"):
         KafkaLog.open(KafkaSettings.from_url(f"kafka://127.0.0.1:{port}", timeout_s=1))
-    with pytest.raises(LogError, match="does not answer .*no-such-host"):
+    with pytest.raises(LogError, match=r"does not answer .*no-such-host"):
         KafkaLog.open(KafkaSettings.from_url("kafka://no-such-host.invalid", timeout_s=1))
 
 
@@ -232,7 +236,10 @@ def test_what_keeps_a_log_out_is_said(secure: KafkaCluster, tmp_path: Path) -> N
         cwd=SOURCE,
     )
     cases = [
-        ({**login, "password": "wrong", "ssl_cafile": secure.ca_file}, "does not let this program in, PLAIN over SASL_SSL"),
+        (
+            {**login, "password": "wrong", "ssl_cafile": secure.ca_file},
+            "does not let this program in, PLAIN over SASL_SSL",
+        ),
         ({**login, "ssl_cafile": foreign}, "TLS failed .*ssl_cafile"),
         ({"timeout_s": 2}, "does not answer"),
     ]

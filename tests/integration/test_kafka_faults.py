@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from kafka_cluster import KafkaCluster
-from kafka_world import KafkaWorld, Worker, leader_of, say, wait_until
+from kafka_world import events_of, KafkaWorld, Worker, leader_of, say, wait_until
 from program import recorded
 
 from monitor.log.records import Shard
@@ -32,16 +32,11 @@ Json = dict[str, Any]
 MakeWorld = Callable[..., KafkaWorld]
 
 
-def simulated(volume: float, days: int = 60) -> list[bytes]:
-    """Weeks of 12 channels, one of which stalls for ten days, in the order of recording."""
-    return sorted(simulate("stall", 3, days, 12, None, volume), key=recorded)
-
-
 @pytest.fixture
 def make_world(topic_prefix: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
     """Makes a world on a cluster; what was started in it ends with the test."""
     made: list[KafkaWorld] = []
-    started = time.monotonic()
+    started, failed = time.monotonic(), request.session.testsfailed
 
     def make(cluster: KafkaCluster, **settings: str) -> KafkaWorld:
         say(f"\n{request.node.name}: FAULTS_SEED={SEED}")
@@ -50,6 +45,9 @@ def make_world(topic_prefix: str, tmp_path: Path, request: pytest.FixtureRequest
 
     yield make
     for world in made:
+        if request.session.testsfailed > failed:
+            for worker in world.workers:
+                say(f"--- {worker.name}\n{worker.said(last=8_000)}")
         world.close()
     say(f"  took {time.monotonic() - started:.1f} s")
 
@@ -78,17 +76,16 @@ def test_workers_that_are_killed_in_the_middle_of_their_work_lose_and_double_not
 ) -> None:
     kills = {1: 40 if LONG else 6, 2: 10 if LONG else 2}[together]
     world = make_world(kafka, CHANNEL_MONITOR_LIVE__CHECKPOINT_INTERVAL_S="0.5")
-    feeder = world.feed(simulated(4.0 if LONG else 0.8))
+    feeder = world.feed(events_of(4.0 if LONG else 0.8))
     feeder.wait_for(2_000)
     alone = kills // 2 if together == 1 else 0
     workers = [world.worker("a", role="all")]
     for number in range(kills):
         if number == alone:
             workers.append(world.worker("b", role="all"))
-        time.sleep(world.random.uniform(0, 0.5))
         victims = world.random.sample(workers, min(together, len(workers)))
         began = time.monotonic()
-        stopped = world.stop_in_the_middle(victims[0])
+        stopped = world.stop_in_the_middle(victims[0], feeder)
         say(f"  kill {number + 1} after {time.monotonic() - began:.1f} s, {feeder.left:,} events to come; {stopped}")
         for victim in victims:
             victim.kill()
@@ -104,16 +101,16 @@ def test_a_worker_that_stood_still_is_refused_says_so_and_joins_again(
     kafka: KafkaCluster, make_world: MakeWorld
 ) -> None:
     world = make_world(kafka)
-    feeder = world.feed(simulated(1.5 if LONG else 0.5))
+    feeder = world.feed(events_of(1.5 if LONG else 0.5))
     a, b = world.worker("a", role="all"), world.worker("b", role="all")
     for _ in range(5 if LONG else 1):
-        stopped = world.stop_in_the_middle(a)
+        stopped = world.stop_in_the_middle(a, feeder)
         since, began = a.logged(), time.monotonic()
         wait_until(lambda: holds_all(b, world), "the other worker holds everything", 60)
         say(f"  stood still; {stopped}; all of it was taken over after {time.monotonic() - began:.1f} s")
         time.sleep(max(0.0, SESSION_S + 1.0 - (time.monotonic() - began)))
         a.signal(SIGCONT)
-        wait_until(lambda: b"shards_held" in a.said(since).encode(), "it joins again", 60)
+        wait_until(lambda: "shards_held" in a.said(since), "it joins again", 60)
         said = a.said(since)
         say(f"  back after {time.monotonic() - began:.1f} s")
         assert "another worker has taken over" in said, said
@@ -133,7 +130,7 @@ def test_workers_that_come_and_go_all_the_time_lose_and_double_nothing(
     kafka: KafkaCluster, make_world: MakeWorld
 ) -> None:
     world = make_world(kafka)
-    feeder = world.feed(simulated(6.0 if LONG else 1.0), ahead=200)
+    feeder = world.feed(events_of(6.0 if LONG else 1.0), rate=1_300)
     workers = [world.worker(name) for name in "ab"]
     spare = world.worker("c")
     workers.append(spare)
@@ -167,7 +164,7 @@ def test_a_broker_that_restarts_loses_and_doubles_nothing(
     own_kafka: KafkaCluster, make_world: MakeWorld, how: str
 ) -> None:
     world = make_world(own_kafka)
-    feeder = world.feed(simulated(2.0 if LONG else 0.5))
+    feeder = world.feed(events_of(2.0 if LONG else 0.5))
     a, b = world.worker("a", role="all"), world.worker("b")
     feeder.wait_for(3_000)
     wait_until(lambda: a.lag(), "the first worker works")
@@ -193,7 +190,7 @@ def test_a_leader_among_three_brokers_that_dies_loses_and_doubles_nothing(
     kafka3: KafkaCluster, make_world: MakeWorld, what: str
 ) -> None:
     world = make_world(kafka3)
-    feeder = world.feed(simulated(1.0 if LONG else 0.3))
+    feeder = world.feed(events_of(1.0 if LONG else 0.3))
     a, b = world.worker("a", role="all"), world.worker("b")
     feeder.wait_for(2_000)
     wait_until(lambda: a.lag(), "the first worker works")

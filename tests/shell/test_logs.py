@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from monitor.cli.logs import configure
+from monitor.live.faust_app import make_app
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,14 @@ def test_what_a_library_logs_has_the_same_form(capsys: pytest.CaptureFixture[str
     logging.getLogger("faust.app").warning("lost %d partitions", 2)
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["logger"]) == ("lost 2 partitions", "warning", "faust.app")
+
+
+def test_what_the_clients_warn_of_is_said_once_when_an_app_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", as_json=True)
+    make_app("workers")
+    logging.getLogger("aiokafka.consumer.group_coordinator").warning("Heartbeat failed for group %s", "workers")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "Heartbeat failed for group workers"
 
 
 def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from faust.types import TP
-from moving import SOURCE, Cluster, Worker, fold_all
+from moving import SOURCE, Cluster, Worker
 from structlog.testing import capture_logs
 
 from monitor.log.records import FencedError, LogBusyError, LogError, Shard
@@ -132,7 +132,7 @@ async def test_a_shard_given_up_and_taken_again_goes_on_exactly_where_others_lef
     assert await other.take()
     assert await one.take(0, 1)
     assert one.folds == {0: 3, 1: 0}  # what stayed was not restored again
-    await fold_all(cluster, [one])
+    assert await one.finish()
     assert cluster.sums() == [6, 60]
     assert (cluster.told(0), cluster.told(1)) == ([1, 2, 3], [10, 20, 30])
 
@@ -149,7 +149,8 @@ async def test_what_could_not_be_saved_of_a_shard_that_goes_is_folded_again_by_i
     assert await one.take(1)
     one.store.error = None
     assert await other.take(0)
-    await fold_all(cluster, [one, other])  # of the shard that stayed all is still pending
+    assert await one.finish()
+    assert await other.finish()  # of the shard that stayed all is still pending
     assert cluster.sums() == [6, 60]
     assert (cluster.told(0), cluster.told(1)) == ([1, 2, 3], [10, 20, 30])
 
@@ -162,7 +163,7 @@ async def test_who_does_not_know_yet_that_a_shard_is_gone_can_write_no_more_of_i
     assert await other.take(0)
     assert not await one.save()
     assert isinstance(one.failure, FencedError)
-    await fold_all(cluster, [other])
+    assert await other.finish()
     assert (cluster.told(0), cluster.sums()) == ([1, 2, 3], [6, 0])
 
 
@@ -194,7 +195,7 @@ async def test_a_restore_is_given_up_when_partitions_move_again_and_begins_anew(
     cluster.headers[A], cluster.state[A] = 2, {("sums", b"sum"): b"3"}  # another worker was quicker
     assert await worker.take(0)
     assert worker.folds == {0: 3}
-    await fold_all(cluster, [worker])
+    assert await worker.finish()
     assert cluster.sums() == [6, 0]
     assert cluster.told(0) == [3]
 
@@ -229,6 +230,6 @@ async def test_a_rebalance_does_not_wait_for_ever_for_a_checkpoint_and_does_not_
     assert await worker.take(0, 1)
     worker.fold(1)
     worker.store.writing.set()
-    await fold_all(cluster, [worker])
+    assert await worker.finish()
     assert (cluster.told(0), cluster.told(1)) == ([1, 2, 3], [10, 20, 30])
     assert cluster.headers == {A: 3, B: 3}

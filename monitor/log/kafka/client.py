@@ -179,7 +179,9 @@ class KafkaSettings:
             **self.librdkafka(),
             "transactional.id": transactional_id,
             "transaction.timeout.ms": round(transaction_timeout_s * 1_000),
+            "message.timeout.ms": round(min(transaction_timeout_s, self.timeout_s) * 1_000),
             "allow.auto.create.topics": False,  # a topic that was deleted must not come back with other settings
+            "topic.metadata.propagation.max.ms": 10_000,  # after that a topic nobody knows is one that is not there
             "compression.type": "lz4",
             "linger.ms": 5,
             "batch.size": 1 << 20,

@@ -80,11 +80,11 @@ class Generations:
         """
         said = self.look()
         others = [one.id for one in said.named if one.id != in_use]
-        for generation in others[: max(len(others) - keep, 0)]:
+        retired = others[: max(len(others) - keep, 0)]
+        for generation in retired:
             self._say(meta.retired_record(generation, _now()))
-        retired = self.look().retired
         with administration(self._settings) as admin:
-            for generation in retired:
+            for generation in self.look().retired:
                 admin.delete(plan.name for plan in self._layout.plan_generation(generation, self.identity().partitions))
                 admin.delete_group(self._layout.group(generation))
         return retired

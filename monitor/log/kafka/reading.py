@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -86,12 +86,21 @@ class Reader:
 
     def settled_ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """:meth:`ends`, once every transaction that is open now has ended; others may have been opened since."""
-        open_ends = self.ends(places, committed=False)
-        deadline = time.monotonic() + self._settings.timeout_s
+        return self._ends_beyond(self.ends(places, committed=False), self._settings.timeout_s)
+
+    def wait_until_visible(self, last: Mapping[Place, int], at_most_s: float) -> None:
+        """Wait until readers see the committed records at these offsets. The marks of a commit are set after it was
+        confirmed; and a transaction that was begun before, and is still open, hides it as long.
+        """
+        with suppress(LogBusyError):
+            self._ends_beyond({place: offset + 1 for place, offset in last.items()}, at_most_s)
+
+    def _ends_beyond(self, least: Mapping[Place, int], at_most_s: float) -> dict[Place, int]:
+        deadline = time.monotonic() + at_most_s
         pause_s = 0.001
         while True:
-            ends = self.ends(open_ends)
-            behind = [place for place, end in open_ends.items() if ends[place] < end]
+            ends = self.ends(least)
+            behind = [place for place, end in least.items() if ends[place] < end]
             if not behind:
                 return ends
             if time.monotonic() > deadline:

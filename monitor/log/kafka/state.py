@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
@@ -18,7 +19,7 @@ import msgspec
 
 from monitor.log.kafka.administration import administration
 from monitor.log.kafka.log import KafkaLog
-from monitor.log.kafka.reading import GENERATION, TIMESTAMP
+from monitor.log.kafka.reading import GENERATION, TIMESTAMP, Place
 from monitor.log.kafka.states import POSITION_KEY, Position, key_prefix
 from monitor.log.kafka.transactions import TransactionalProducer
 from monitor.log.records import Change, Checkpoint, FencedError, LogError, Shard
@@ -26,6 +27,7 @@ from monitor.log.topics import EVENTS
 
 TRANSACTION_S: Final = 60.0
 _THREADS: Final = 32
+_SHOW_S: Final = 0.05
 _CHANGES_PER_TURN: Final = 5_000  # other tasks run in between
 
 _T = TypeVar("_T")
@@ -102,13 +104,17 @@ class KafkaState:
             self._check(checkpoint)
             owner.begin()
             try:
-                self._produce(owner, checkpoint)
+                places = self._produce(owner, checkpoint)
             except BaseException:
-                owner.abort()
+                owner.give_up()
                 raise
             owner.commit()
         except LogError as error:
+            if owner is not None and not owner.usable:
+                self._owned.pop(shard, None)
+                owner.close()
             return error
+        self._show(places)
         return None
 
     def _check(self, checkpoint: Checkpoint) -> None:
@@ -117,22 +123,35 @@ class KafkaState:
         if checkpoint.generation != self._generation:
             raise LogError(f"{self._log.name} has begun another generation; start `run` again.")
 
-    def _produce(self, owner: TransactionalProducer, checkpoint: Checkpoint) -> None:
+    def _produce(self, owner: TransactionalProducer, checkpoint: Checkpoint) -> set[Place]:
+        """Add all of a checkpoint to the transaction of its owner; where to."""
         produce = owner.produce
+        topic, partition = self._log.state_of(checkpoint.shard, self._generation)
+        places = {(topic, partition)}
         for record in checkpoint.outputs:
+            place = self._log.place_of(record.topic, record.partition, self._generation)
+            places.add(place)
             produce(
-                *self._log.place_of(record.topic, record.partition, self._generation),
+                *place,
                 record.key,
                 record.value,
                 timestamp=max(record.timestamp_us // 1_000, 1),
                 headers=[(TIMESTAMP, b"%d" % record.timestamp_us), (GENERATION, self._generation.encode())],
             )
-        topic, partition = self._log.state_of(checkpoint.shard, self._generation)
         prefixes = {table: key_prefix(table) for table in {change.table for change in checkpoint.changes}}
         for table, key, value in checkpoint.changes:
             produce(topic, partition, prefixes[table] + key, value)
         position = Position(checkpoint.next_offset, self._generation)
         produce(topic, partition, POSITION_KEY, msgspec.json.encode(position))
+        return places
+
+    def _show(self, places: set[Place]) -> None:
+        """Let readers see what was committed before anybody hears of it, if no other worker's transaction is in the
+        way for long; a failure is none of the checkpoint.
+        """
+        with suppress(LogError):
+            ends = self._log.reader.ends(places, committed=False)
+            self._log.reader.wait_until_visible({place: end - 1 for place, end in ends.items()}, _SHOW_S)
 
     async def trim(self, shard: Shard, before_offset: int) -> None:
         """Delete the records of a derived source topic below ``before_offset``."""

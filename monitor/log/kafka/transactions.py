@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from monitor.log.kafka.client import KafkaSettings
 from monitor.log.kafka.errors import Troubles, explain
-from monitor.log.records import LogError
+from monitor.log.records import LogBusyError, LogError
 
 _LOG: Final = logging.getLogger(__name__)
 _CALL_S: Final = 2.0  # a call that takes longer is made again, so that Ctrl-C is heard and the log tells why
 _ABORT_S: Final = 10.0
+_PURGED: Final = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _BUFFER_POLL_S: Final = 0.01
 
 
@@ -29,17 +31,23 @@ class TransactionalProducer:
     def __init__(self, settings: KafkaSettings, transactional_id: str, transaction_timeout_s: float) -> None:
         self._settings = settings
         self._troubles = Troubles()
+        self._failure: KafkaError | None = None  # the first record of the transaction that could not be delivered
         config = settings.writer(transactional_id, transaction_timeout_s)
-        self._producer = Producer({**config, "error_cb": self._troubles.note})
+        self._producer: Any = Producer({**config, "error_cb": self._troubles.note, "on_delivery": self._delivered})
         self._to_abort = False
         self.usable = True
+
+    def _delivered(self, error: KafkaError | None, _: object) -> None:
+        # What is purged is not what failed: it was thrown away because of that.
+        if error is not None and self._failure is None and error.code() not in _PURGED:
+            self._failure = error
 
     def open(self) -> None:
         """Shut out whoever used the id before, and wait until what he left is committed or given up."""
         deadline = time.monotonic() + self._settings.timeout_s
         while True:
             try:
-                self._producer.init_transactions(_CALL_S)
+                _call(self._producer.init_transactions, _CALL_S)
                 return
             except KafkaException as error:
                 reason = self._troubles.decisive or error.args[0]
@@ -51,8 +59,9 @@ class TransactionalProducer:
         """Begin a transaction, once the last one is given up for good."""
         if self._to_abort:
             self.abort()
+        self._failure = None
         try:
-            self._producer.begin_transaction()
+            _call(self._producer.begin_transaction)
         except KafkaException as error:
             raise self._explained(error) from error
         self._to_abort = True
@@ -64,56 +73,89 @@ class TransactionalProducer:
                 self._producer.produce(topic, value, key, partition, **more)
                 return
             except BufferError:
-                self._producer.poll(_BUFFER_POLL_S)
+                self._serve(self._producer.poll, _BUFFER_POLL_S)
             except TypeError as error:
                 raise LogError(f"A record for {topic} is not made of bytes ({error}).") from error
             except KafkaException as error:
                 raise self._explained(error) from error
 
     def flush(self) -> None:
-        """Wait until every record has been delivered, or its delivery has failed; the callbacks tell which."""
-        while self._producer.flush(_CALL_S):
-            if not self.usable:
-                return
+        """Wait until every record has been delivered or given up; raises if one is known to be refused."""
+        while self._serve(self._producer.flush, _CALL_S):  # the client gives records up after a while, so this ends
+            _LOG.warning("%s: records wait for their brokers", self._settings.name)
+        if self._failure is not None:
+            raise explain(self._failure, self._settings, self._troubles, again=True)
 
     def commit(self) -> None:
         """Commit. If it raises, nothing of the transaction is visible nor will be, unless ``usable`` is False then.
 
         While the answer is outstanding it asks again, however long brokers are away: the outcome must be known.
         """
+        try:
+            self.flush()
+        except LogError:
+            self.give_up()
+            raise
         while True:
             try:
-                self._producer.commit_transaction(_CALL_S)
+                _call(self._producer.commit_transaction, _CALL_S)
                 self._to_abort = False
                 return
             except KafkaException as error:
                 reason = error.args[0]
                 if reason.fatal() or reason.txn_requires_abort() or not reason.retriable():
                     explained = self._explained(error)
-                    if self.usable:
-                        self.abort()
+                    self.give_up()
                     raise explained from error
                 _LOG.warning("%s: the outcome of a transaction is not known yet: %s", self._settings.name, reason.str())
 
+    def give_up(self) -> None:
+        """:meth:`abort` because of an error, which is the one to tell."""
+        try:
+            self.abort()
+        except LogError as error:
+            _LOG.debug("%s: given up before the next transaction: %s", self._settings.name, error)
+
     def abort(self) -> None:
-        """Give the transaction up. If brokers do not answer, it is given up before the next begins."""
+        """Give the transaction up. If brokers do not answer, it is given up before the next one begins."""
         deadline = time.monotonic() + _ABORT_S
         while self.usable and self._to_abort:
             try:
-                self._producer.abort_transaction(_CALL_S)
+                _call(self._producer.abort_transaction, _CALL_S)
                 self._to_abort = False
             except KafkaException as error:
                 if error.args[0].fatal() or not error.args[0].retriable():
                     raise self._explained(error) from error
                 if time.monotonic() > deadline:
-                    raise explain(error, self._settings, self._troubles) from error
+                    raise LogBusyError(str(explain(error, self._settings, self._troubles))) from error
 
     def close(self) -> None:
-        """Give back what is held. An open transaction is given up, by the brokers if need be."""
+        """Give back what is held; brokers give an open transaction up after its time.
+
+        The client's own ``close`` would wait for brokers that are away, however long.
+        """
         self.usable = False
-        self._producer.close()
+        self._producer = None
+
+    def _serve(self, function: Callable[[float], int], timeout_s: float) -> int:
+        try:
+            left: int = _call(function, timeout_s)
+        except KafkaException as error:  # one from which the client cannot recover; the others come with the records
+            raise self._explained(error) from error
+        return left
 
     def _explained(self, error: KafkaException) -> LogError:
         reason = error.args[0]
         self.usable = self.usable and not reason.fatal()
-        return explain(error, self._settings, self._troubles, again=reason.txn_requires_abort())
+        cause = reason if reason.fatal() else self._failure or reason
+        return explain(cause, self._settings, self._troubles, again=reason.txn_requires_abort())
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the client. While it raises an error it may call back, which Python takes amiss; this gets the error out."""
+    try:
+        return function(*arguments)
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise

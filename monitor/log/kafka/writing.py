@@ -130,17 +130,15 @@ class Writer:
         producer.begin()
         try:
             sent = self._send(producer, records, places)
-            if not self._hold(sent):
-                producer.abort()
-                for place, offset in zip(sent.places, sent.offsets, strict=True):
-                    self._tails.given_up(place, offset)
-                return None
+            holds = self._hold(sent)
         except BaseException:
-            try:
-                producer.abort()
-            except LogError:
-                _LOG.debug("given up before the next transaction begins", exc_info=True)
+            producer.give_up()
             raise
+        if not holds:
+            producer.abort()
+            for place, offset in zip(sent.places, sent.offsets, strict=True):
+                self._tails.given_up(place, offset)
+            return None
         try:
             producer.commit()
         except LogError:
@@ -150,7 +148,7 @@ class Writer:
             if record.topic == EVENTS:
                 written = LogRecord(EVENTS, place[1], offset, record.key, record.value, record.timestamp_us)
                 self._tails.written(place, written, as_expected=offset == expected)
-        self._wait_until_visible(sent)
+        self._reader.wait_until_visible(dict(zip(sent.places, sent.offsets, strict=True)), _VISIBLE_S)
         return sent.offsets
 
     def _made(self, make: Make, margin_us: int) -> list[NewRecord]:
@@ -239,20 +237,6 @@ class Writer:
             except LogBusyError as error:
                 _LOG.warning("the outcome of a transaction is not known yet: %s", error)
                 time.sleep(_ASK_AGAIN_S)
-
-    def _wait_until_visible(self, sent: _Sent) -> None:
-        """Wait until readers see it. Committed it is; but the marks are set afterwards, and a transaction of another
-        writer that was begun before and is still open hides it as long.
-        """
-        last = dict(zip(sent.places, sent.offsets, strict=True))
-        deadline = time.monotonic() + _VISIBLE_S
-        pause_s = 0.001
-        while time.monotonic() < deadline:
-            ends = self._reader.ends(last)
-            if all(ends[place] > offset for place, offset in last.items()):
-                return
-            time.sleep(pause_s)
-            pause_s *= 2
 
 
 def _delivered(
