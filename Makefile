@@ -35,8 +35,9 @@ lint: setup ## ruff, mypy --strict and the import rules
 bench: setup ## measure speed (minutes)
 	@$(py) -m pytest -m bench tests/bench $(PYTEST_ARGS)
 
-schemas: setup ## write schemas/ anew from the models
+schemas: setup ## write schemas/ anew from the models and the layout of the topics
 	@$(py) -m monitor.wire.schemas
+	@$(py) -m monitor.asyncapi schemas/asyncapi.json
 
 docs: setup ## write docs/settings.md anew from the settings
 	@$(py) -m monitor.settings_docs docs/settings.md

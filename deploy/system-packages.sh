@@ -18,6 +18,7 @@ present() {
         maven) command -v mvn ;;
         prometheus) command -v prometheus && command -v promtool ;;
         alertmanager) { command -v alertmanager || command -v prometheus-alertmanager; } && command -v amtool ;;
+        nodejs) command -v node && command -v npm ;;
         make) command -v make ;;
         python) python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ;;
         python-venv) python3 -c 'import ensurepip, venv' ;;
@@ -31,6 +32,7 @@ debian_packages() {
         chinese-fonts) echo fonts-noto-cjk fontconfig ;;
         java) echo default-jre-headless ;;
         alertmanager) echo prometheus-alertmanager ;;
+        nodejs) echo nodejs npm ;;
         python | python-venv) echo python3 python3-venv ;;
         *) echo "$1" ;;
     esac
@@ -46,6 +48,7 @@ needed() {
     if [ -n "$(find . -name pom.xml -not -path './.venv/*' -not -path '*/target/*' | head -n 1)" ]; then echo java maven; fi
     if asked_by_tests 'prometheus|promtool'; then echo prometheus; fi
     if asked_by_tests 'alertmanager|amtool'; then echo alertmanager; fi
+    if asked_by_tests 'nodejs|npm'; then echo nodejs; fi
 }
 
 missing() { for tool in "$@"; do present "$tool" || echo "$tool"; done; }

@@ -88,11 +88,13 @@ def free_ports(count: int) -> list[int]:
 
 def java(*arguments: str) -> list[str]:
     """The command that runs a class of Kafka's; the kernel kills it when the starter's thread is gone."""
-    return ["setpriv", "--pdeathsig", "KILL", "java", *JVM, "-cp", ":".join(map(str, classpath())), *arguments]
+    if not (jars := classpath()):
+        raise KafkaFailed("Kafka's jars are missing: run make test, which fetches them by Maven")
+    return ["setpriv", "--pdeathsig", "KILL", "java", *JVM, "-cp", ":".join(map(str, jars)), *arguments]
 
 
 class KafkaFailed(Exception):
-    """A broker ended, or was not ready in time; the message holds the end of its log."""
+    """No jars, a broker that ended, or one that was not ready in time; the message holds the end of its log."""
 
 
 class Node:

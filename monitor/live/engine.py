@@ -45,6 +45,10 @@ class EngineError(Exception):
     """The engine cannot start, or had to end; the message says why and what to do."""
 
 
+_SAID: Final = (EngineError, LogError, StalledError)
+"""Errors whose message says all there is to say."""
+
+
 class Handler(Protocol):
     """What is done with the records of one source topic."""
 
@@ -172,8 +176,7 @@ class Engine:
                 if status is not None:
                     status.remove()
         if self._failure is not None:
-            said = isinstance(self._failure, EngineError | LogError | StalledError)
-            name = "" if said else f"{type(self._failure).__name__}: "
+            name = "" if isinstance(self._failure, _SAID) else f"{type(self._failure).__name__}: "
             raise EngineError(f"The monitor had to end: {name}{self._failure}") from self._failure
 
     def stop(self) -> None:
@@ -184,7 +187,10 @@ class Engine:
         """End without another checkpoint because of ``error``; the first error counts."""
         if self._failure is None:
             self._failure = error
-            _LOG.error("engine_failed", error=repr(error), exc_info=error, **where)
+            if isinstance(error, _SAID):
+                _LOG.error("engine_failed", reason=str(error), **where)
+            else:
+                _LOG.error("engine_failed", error=repr(error), exc_info=error, **where)
         self._stop.set()
 
     async def _guarded(self, name: str, part: Callable[[], Awaitable[None]]) -> None:

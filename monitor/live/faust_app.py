@@ -49,6 +49,11 @@ class FoldApp(faust.App):  # type: ignore[misc]
         if not self.should_stop:
             await self.keeper.give_up()
 
+    async def on_stop(self) -> None:
+        """Stop, also in the middle of a rebalance: the fetcher would then take its end for an order to begin again."""
+        self.rebalancing = False
+        await super().on_stop()
+
     def _create_directories(self) -> None:
         """Create none: state is in the log, and Faust's data directory would stay empty."""
 

@@ -19,6 +19,7 @@ from kafka_cluster import KafkaCluster
 
 import monitor
 from monitor.connectors.files import read_events
+from monitor.core.events import ClockTicked
 from monitor.core.params import DEFAULTS
 from monitor.live.state import unfolded
 from monitor.live.version import state_version
@@ -31,7 +32,7 @@ from monitor.wire.decode import decode_pack
 SOURCE = str(Path(monitor.__file__).parents[1])
 _AT_ONCE = 5_000
 _LONGEST_S = 900
-_MARKS = 3  # offsets at the end of a partition that no record has: marks of transactions
+_NEAR = 100  # records, or marks of transactions, from the end
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Place:
     cluster: KafkaCluster
     prefix: str
     folder: Path
-    events: int = 0  # in the topic, ticks and copies in several partitions among them
+    events: int = 0  # in the topic, copies in several partitions counted, ticks not
     records: int = 0
     event_bytes: int = 0
     settings: dict[str, str] = field(default_factory=dict)  # more environment of the worker
@@ -62,17 +63,17 @@ class Place:
                 for record in log.scan(EVENTS, partition):
                     self.records += 1
                     self.event_bytes += len(record.value)
-                    self.events += sum(1 for _ in decode_pack(record.value))
+                    self.events += sum(not isinstance(event, ClockTicked) for _, event in decode_pack(record.value))
         return took
 
     def fill_singly(self, other: Place) -> None:
         """Take over the events of another log, each as a record of its own, in the same partitions and order."""
+        self.events = other.events
         with other.open() as source, self.open(create=True) as log:
             for partition in range(source.partitions):
                 events = _singly(source, partition)
                 while part := list(islice(events, _AT_ONCE)):
                     log.append(part)
-                    self.events += len(part)
                     self.records += len(part)
                     self.event_bytes += sum(len(record.value) for record in part)
 
@@ -196,10 +197,10 @@ class Worker:
 
 
 def _is_folded(log: KafkaLog) -> bool:
-    """Whether nothing is to be folded. What is far from it is asked little, so that it is not held up."""
+    """Whether nothing is to be folded. Far from there the brokers are asked for positions only, not for records."""
     headers = log.headers()
     ends = {Shard(EVENTS, p): end for p, end in enumerate(log.ends(EVENTS))}
     ends[Shard(CONTRIBUTIONS, 0)] = log.end_offset(CONTRIBUTIONS, 0)
-    if any(end - headers.get(shard, 0) > _MARKS for shard, end in ends.items()):
+    if any(end - headers.get(shard, 0) > _NEAR for shard, end in ends.items()):
         return False
     return not any(unfolded(log, headers).values())

@@ -120,6 +120,7 @@ def contend(contender: Contender, place: Place, scratch: Path) -> Ran:
 def in_turns(place: Place, contenders: Iterable[Contender], scratch: Path) -> dict[str, list[Ran] | NotThere]:
     """Everybody's runs; of one that does not work, why."""
     ran: dict[str, list[Ran] | NotThere] = {OURS: []}
+    folders = (scratch / f"{place.prefix}{i}" for i in itertools.count())
     for round_ in range(ROUNDS):
         ours = ran[OURS]
         assert isinstance(ours, list)
@@ -128,7 +129,7 @@ def in_turns(place: Place, contenders: Iterable[Contender], scratch: Path) -> di
             runs = ran.setdefault(contender.name, [])
             if isinstance(runs, list):
                 try:
-                    runs.append(contend(contender, place, scratch / f"{place.prefix}{len(runs)}-{contender.name}"))
+                    runs.append(contend(contender, place, next(folders)))
                 except NotThere as error:
                     ran[contender.name] = error
     return ran

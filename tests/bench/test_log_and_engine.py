@@ -13,7 +13,8 @@ import pytest
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
 from monitor.log.embedded import EmbeddedLog
-from monitor.log.records import Checkpoint, NewRecord, TableChange
+from monitor.log.embedded.transport import EmbeddedBackend
+from monitor.log.records import Checkpoint, NewRecord, Shard, TableChange
 
 pytestmark = pytest.mark.bench
 
@@ -69,12 +70,13 @@ def test_append_of_packs(log: EmbeddedLog) -> None:
 def test_checkpoint(log: EmbeddedLog) -> None:
     random_ = random.Random(1)
     keys = [b"parcel-%d" % i for i in range(100_000)]
-    log.checkpoint(Checkpoint(log.generation, [], [TableChange("t", 0, key, b"v" * 500) for key in keys], {}))
+    shard = Shard("events", 0)
+    log.checkpoint([Checkpoint(log.generation, shard, [], [TableChange("t", key, b"v" * 500) for key in keys], 0)])
     took = []
     for _ in range(10):
-        changes = [TableChange("t", 0, key, b"w" * 500) for key in random_.sample(keys, 10_000)]
+        changes = [TableChange("t", key, b"w" * 500) for key in random_.sample(keys, 10_000)]
         began = time.perf_counter()
-        log.checkpoint(Checkpoint(log.generation, [], changes, {("events", 0): 1}))
+        log.checkpoint([Checkpoint(log.generation, shard, [], changes, 1)])
         took.append(time.perf_counter() - began)
     say("checkpoint, 10,000 of 100,000 values of 500 bytes", 10_000 / (sum(took) / len(took)), "values")
     assert max(took) < 2
@@ -89,13 +91,16 @@ class Touch:
     def recovered(self, partition: int) -> None:
         pass
 
-    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+    def released(self, partition: int) -> None:
+        pass
+
+    def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes, foreign: bool) -> None:
         self.table.partition(partition)[f"P-{offset % 10_000}"] = offset
 
 
 def fold_all(log: EmbeddedLog, records: int) -> float:
     """Records per second."""
-    engine = Engine(log)
+    engine = Engine(EmbeddedBackend(log))
     table: FoldTable[int] = engine.table("t", topic="events", encode=lambda value: b"%d" % value, decode=int)
     engine.handle("events", Touch(table))
     took: list[float] = []
@@ -129,16 +134,16 @@ def test_engine_on_packs(log: EmbeddedLog) -> None:
 
 def test_restoring_of_tables(log: EmbeddedLog) -> None:
     for partition in range(4):
-        entries = [TableChange("t", partition, b"P-%d" % i, b"%d" % i) for i in range(100_000)]
-        log.checkpoint(Checkpoint(log.generation, [], entries, {}))
-    engine = Engine(log)
+        entries = [TableChange("t", b"P-%d" % i, b"%d" % i) for i in range(100_000)]
+        log.checkpoint([Checkpoint(log.generation, Shard("events", partition), [], entries, 0)])
+    engine = Engine(EmbeddedBackend(log))
     table: FoldTable[int] = engine.table("t", topic="events", encode=lambda value: b"%d" % value, decode=int)
     engine.handle("events", Touch(table))
     took: list[float] = []
 
     async def measure() -> None:
         began = time.perf_counter()
-        while not table.restored_entries:
+        while not engine.progress():
             began = time.perf_counter()
             await asyncio.sleep(0)
         await engine.ready.wait()
@@ -146,6 +151,6 @@ def test_restoring_of_tables(log: EmbeddedLog) -> None:
         engine.stop()
 
     asyncio.run(engine.run(measure))
-    rate = table.restored_entries / took[0]
+    rate = 400_000 / took[0]
     say("restoring of tables", rate, "entries")
     assert rate > 100_000

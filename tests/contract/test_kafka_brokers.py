@@ -133,7 +133,7 @@ def test_a_broker_that_stays_away_is_told_of_in_time(alone: KafkaBackend, monkey
 
 
 def in_turn(cluster: KafkaCluster, act: Callable[[int], None], between: Callable[[], None]) -> None:
-    for broker in cluster.brokers:
+    for broker in (1, 2, 3):
         between()
         act(broker)
         between()

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
 import time
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killing import Killer, start, wait_until
+from toy import fill, results
 
 from monitor.live.status import read_status
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.records import NewRecord
 
 TOY = str(Path(__file__).with_name("toy.py"))
-
-
-def fill(directory: Path, records: int, seed: int = 0) -> None:
-    random_ = random.Random(seed)
-    with EmbeddedLog.open(directory) as log:
-        log.append(
-            [
-                NewRecord("events", random_.randrange(4), b"%d" % random_.randrange(500), timestamp_us=i)
-                for i in range(records)
-            ]
-        )
-
-
-def results(directory: Path) -> dict[str, Any]:
-    """Tables and outputs; outputs by the partition they came from, whose interleaving is free."""
-    with EmbeddedLog.open(directory, read_only=True) as log:
-        outputs: dict[bytes, list[bytes]] = defaultdict(list)
-        offset = 0
-        while records := log.read("contributions", 0, offset):
-            offset = records[-1].offset + 1
-            for record in records:
-                source, rest = record.value.split(b" ", 1)
-                outputs[source].append(rest)
-        tables = {
-            (table, p): {key: value for _, key, value in log.changes(table, p) if value is not None}
-            for table, p in (*(("counts", p) for p in range(4)), ("sums", 0))
-        }
-        return {"outputs": outputs, "tables": tables, "headers": log.headers()}
 
 
 @pytest.fixture

@@ -9,21 +9,21 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killing import start, wait_until
 from structlog.testing import capture_logs
-from toy import build
+from toy import build, run, until
 
 from monitor.live.checkpoint import CheckpointSettings
 from monitor.live.engine import Engine, EngineError, EngineSettings
 from monitor.live.status import read_status
 from monitor.log.embedded import EmbeddedLog
-from monitor.log.embedded.transport import Consumer
-from monitor.log.records import LogError, NewRecord
+from monitor.log.embedded.transport import Consumer, EmbeddedBackend
+from monitor.log.records import LogError, NewRecord, Shard
 
 TOY = str(Path(__file__).with_name("toy.py"))
 
@@ -38,19 +38,14 @@ def number(value: int, partition: int = 0) -> NewRecord:
     return NewRecord("events", partition, b"%d" % value, timestamp_us=1_700_000_000_123_456)
 
 
-def run(engine: Engine, *companions: Callable[[], Awaitable[None]], timeout_s: float = 30.0) -> None:
-    """Run ``engine`` with ``companions`` until one of them stops it."""
-    asyncio.run(asyncio.wait_for(engine.run(*companions), timeout_s))
-
-
-async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def sums(log: EmbeddedLog) -> dict[bytes, bytes]:
-    return {key: value for _, key, value in log.changes("sums", 0) if value is not None}
+    return {key: value for _, _, key, value in log.changes(Shard("contributions", 0)) if value is not None}
+
+
+def counted(engine: Engine) -> dict[int, dict[str, Any]]:
+    """What the toy has counted in the partitions it holds."""
+    handler: Any = engine._handlers["events"]
+    return {partition: dict(handler.table.partition(partition)) for partition in handler.table.held_partitions()}
 
 
 # Folding
@@ -60,13 +55,16 @@ def test_tables_are_restored_and_announced_before_the_first_record(log: Embedded
     log.append([number(i % 50, i % 4) for i in range(2_000)])
     engine = build(log)
 
+    before: dict[int, dict[str, Any]] = {}
+
     async def drain() -> None:
         await until(lambda: engine.ready.is_set() and engine.status().lag_records == 0 and sums(log))
         await until(lambda: engine.status().pending_records == 0)
+        before.update(counted(engine))
         engine.stop()
 
     run(engine, drain)
-    before = {p: dict(engine._tables[0].partition(p)) for p in range(4)}
+    assert len(before) == 4
     assert any(before.values())
 
     again = build(log)
@@ -74,10 +72,8 @@ def test_tables_are_restored_and_announced_before_the_first_record(log: Embedded
 
     async def look() -> None:
         await again.ready.wait()
-        counts = again._tables[0]
         handler: Any = again._handlers["events"]
-        state = {p: dict(counts.partition(p)) for p in range(4)}
-        seen.append((handler.recovered_partitions, state, again.applied_records))
+        seen.append((list(handler.recovered_partitions), counted(again), again.applied_records))
         again.stop()
 
     run(again, look)
@@ -86,13 +82,17 @@ def test_tables_are_restored_and_announced_before_the_first_record(log: Embedded
 
 def test_a_packed_record_reaches_the_handler_as_it_was_written(log: EmbeddedLog) -> None:
     got: list[tuple[int, int, int, bytes]] = []
-    engine = Engine(log)
+    engine = Engine(EmbeddedBackend(log))
 
     class Keep:
         def recovered(self, partition: int) -> None:
             assert partition in range(4)
 
-        def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes) -> None:
+        def released(self, partition: int) -> None:
+            assert partition in range(4)
+
+        def apply(self, partition: int, offset: int, timestamp_us: int, value: bytes, foreign: bool) -> None:
+            assert not foreign
             got.append((partition, offset, timestamp_us, value))
             if len(got) == 3:
                 engine.stop()

@@ -101,7 +101,7 @@ def test_a_worker_that_stood_still_is_refused_says_so_and_joins_again(
     kafka: KafkaCluster, make_world: MakeWorld
 ) -> None:
     world = make_world(kafka)
-    feeder = world.feed(events_of(1.5 if LONG else 0.5))
+    feeder = world.feed(events_of(1.5 if LONG else 0.4))
     a, b = world.worker("a", role="all"), world.worker("b", role="all")
     for _ in range(5 if LONG else 1):
         stopped = world.stop_in_the_middle(a, feeder)
@@ -130,7 +130,7 @@ def test_workers_that_come_and_go_all_the_time_lose_and_double_nothing(
     kafka: KafkaCluster, make_world: MakeWorld
 ) -> None:
     world = make_world(kafka)
-    feeder = world.feed(events_of(6.0 if LONG else 1.0), rate=1_300)
+    feeder = world.feed(events_of(4.0 if LONG else 0.8), rate=1_300)
     workers = [world.worker(name) for name in "ab"]
     spare = world.worker("c")
     workers.append(spare)
@@ -164,7 +164,7 @@ def test_a_broker_that_restarts_loses_and_doubles_nothing(
     own_kafka: KafkaCluster, make_world: MakeWorld, how: str
 ) -> None:
     world = make_world(own_kafka)
-    feeder = world.feed(events_of(2.0 if LONG else 0.5))
+    feeder = world.feed(events_of(1.5 if LONG else 0.4))
     a, b = world.worker("a", role="all"), world.worker("b")
     feeder.wait_for(3_000)
     wait_until(lambda: a.lag(), "the first worker works")
@@ -190,7 +190,7 @@ def test_a_leader_among_three_brokers_that_dies_loses_and_doubles_nothing(
     kafka3: KafkaCluster, make_world: MakeWorld, what: str
 ) -> None:
     world = make_world(kafka3)
-    feeder = world.feed(events_of(1.0 if LONG else 0.3))
+    feeder = world.feed(events_of(0.8 if LONG else 0.4))
     a, b = world.worker("a", role="all"), world.worker("b")
     feeder.wait_for(2_000)
     wait_until(lambda: a.lag(), "the first worker works")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ SCHEME: Final = "kafka"
 DEFAULT_PORT: Final = 9092
 CLIENT_ID: Final = "channel-monitor"
 CLIENT_LOG: Final = logging.getLogger("monitor.log.kafka.librdkafka")
+_SAID_AGAIN_S: Final = 60.0
+_LINES_KEPT: Final = 1_000
 SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 #: What fits into one record, compressed or not; topics and clients are set to it.
@@ -28,6 +31,27 @@ MAX_RECORD_BYTES: Final = 8 << 20
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _FETCH_BYTES: Final = 1 << 20
 _QUEUED_KBYTES: Final = 4_096  # an export reads all partitions at once, each with a queue of its own
+
+
+class _Seldom(logging.Filter):
+    """Lets the same line through once a minute: librdkafka tells of every attempt to reach a broker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        what = re.sub(r"\d+", "", record.getMessage())
+        now = time.monotonic()
+        if now - self._said.get(what, -_SAID_AGAIN_S) < _SAID_AGAIN_S:
+            return False
+        if len(self._said) >= _LINES_KEPT:
+            self._said.clear()
+        self._said[what] = now
+        return True
+
+
+CLIENT_LOG.addFilter(_Seldom())
 
 
 @dataclass(frozen=True, slots=True)

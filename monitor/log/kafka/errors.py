@@ -45,6 +45,12 @@ _OUT_OF_REACH: Final = frozenset(
         KafkaError._TRANSPORT,
     }
 )
+#: What waiting does not mend; everything else may be a leader that moves or a broker that restarts.
+HOPELESS: Final = (
+    _LOGIN
+    | _FORBIDDEN
+    | {KafkaError._SSL, KafkaError.UNSUPPORTED_VERSION, KafkaError.TOPIC_EXCEPTION, KafkaError._INVALID_ARG}
+)
 #: Told aside by a client whose calls then only say that time is up; these are the true reasons.
 _DECISIVE: Final = _LOGIN | {KafkaError._SSL, KafkaError._RESOLVE}
 

@@ -12,8 +12,8 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is exported
 
 from monitor.log.kafka.client import KafkaSettings
-from monitor.log.kafka.errors import Troubles, explain
-from monitor.log.records import LogBusyError, LogRecord
+from monitor.log.kafka.errors import HOPELESS, Troubles, explain
+from monitor.log.records import LogBusyError, LogError, LogRecord
 
 #: A record's timestamp in µs, as decimal digits; Kafka's own knows only milliseconds. Every record of this program
 #: bears one, none of another's does.
@@ -60,7 +60,7 @@ class Reader:
                 reason = self._troubles.decisive
                 if reason is not None:
                     raise explain(reason, self._settings) from error
-                if time.monotonic() >= deadline or not _transient(error.args[0]):
+                if error.args[0].code() in HOPELESS or time.monotonic() >= deadline:
                     raise explain(error, self._settings, self._troubles) from error
 
     # Where partitions begin and end
@@ -89,17 +89,17 @@ class Reader:
         return self._ends_beyond(self.ends(places, committed=False), self._settings.timeout_s)
 
     def wait_until_visible(self, last: Mapping[Place, int], at_most_s: float) -> None:
-        """Wait until readers see the committed records at these offsets. The marks of a commit are set after it was
-        confirmed; and a transaction that was begun before, and is still open, hides it as long.
+        """Wait until readers see the committed records at these offsets; raises nothing. The marks of a commit are set
+        after it was confirmed; and a transaction that was begun before, and is still open, hides it as long.
         """
-        with suppress(LogBusyError):
+        with suppress(LogError):
             self._ends_beyond({place: offset + 1 for place, offset in last.items()}, at_most_s)
 
     def _ends_beyond(self, least: Mapping[Place, int], at_most_s: float) -> dict[Place, int]:
         deadline = time.monotonic() + at_most_s
         pause_s = 0.001
         while True:
-            ends = self.ends(least)
+            ends = self._offsets(dict.fromkeys(least, _WHERE.latest()), committed=True, at_most_s=at_most_s)
             behind = [place for place, end in least.items() if ends[place] < end]
             if not behind:
                 return ends
@@ -111,24 +111,26 @@ class Reader:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.1)
 
-    def _offsets(self, specs: dict[Place, Any], *, committed: bool) -> dict[Place, int]:
+    def _offsets(self, specs: dict[Place, Any], *, committed: bool, at_most_s: float | None = None) -> dict[Place, int]:
         if not specs:
             return {}
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        deadline = time.monotonic() + self._settings.timeout_s
+        timeout_s = self._settings.timeout_s if at_most_s is None else at_most_s
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 asked = self._client.list_offsets(
                     {TopicPartition(*place): spec for place, spec in specs.items()},
                     isolation_level=level,
-                    request_timeout=self._settings.timeout_s,
+                    request_timeout=timeout_s,
                 )
                 self._client.poll(0)
                 return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
             except KafkaException as error:
-                reason = error.args[0]
-                if time.monotonic() > deadline or not _transient(reason):
-                    raise explain(error, self._settings, self._troubles) from error
+                if error.args[0].code() in HOPELESS or time.monotonic() > deadline:
+                    raise explain(error, self._settings, self._troubles, again=True) from error
+                with suppress(KafkaException):  # who leads since when is asked again for minutes only otherwise
+                    self._client.list_topics(timeout=_POLL_S)
                 time.sleep(_POLL_S)
 
     # Records
@@ -143,13 +145,10 @@ class Reader:
             self._meet(consumer, place[0])
             consumer.assign([TopicPartition(*place, start)])
             deadline = time.monotonic() + self._settings.timeout_s
+            trouble = KafkaError(KafkaError._TIMED_OUT)
             while True:
                 first = consumer.poll(_POLL_S)
-                if first is None:
-                    if time.monotonic() > deadline:
-                        raise explain(KafkaError(KafkaError._TIMED_OUT), self._settings, self._troubles)
-                    continue
-                messages: list[Message] = [first, *consumer.consume(_MESSAGES_AT_ONCE, 0)]
+                messages: list[Message] = [] if first is None else [first, *consumer.consume(_MESSAGES_AT_ONCE, 0)]
                 for message in messages:
                     error = message.error()
                     if error is None:
@@ -159,20 +158,24 @@ class Reader:
                         yield message
                         if offset + 1 >= end:
                             return
+                        deadline = time.monotonic() + self._settings.timeout_s
                     elif error.code() == KafkaError._PARTITION_EOF:
                         # The records below the end may be none for us: marks of transactions, or given up.
                         if message.offset() >= end:
                             return
-                    elif not _transient(error):
+                    elif error.code() in HOPELESS:
                         raise explain(error, self._settings, self._troubles)
-                deadline = time.monotonic() + self._settings.timeout_s
+                    else:
+                        trouble = error
+                if time.monotonic() > deadline:
+                    raise explain(trouble, self._settings, self._troubles, again=True)
 
     def _meet(self, consumer: Consumer, topic: str) -> None:
         """Let a consumer know the leaders of a topic; by itself it asks for those of a new one only after a second."""
         try:
             consumer.list_topics(topic, self._settings.timeout_s)
         except KafkaException as error:
-            if not _transient(error.args[0]):
+            if error.args[0].code() in HOPELESS:
                 raise explain(error, self._settings, self._troubles) from error
 
     @contextmanager
@@ -197,19 +200,6 @@ class Reader:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
-
-
-def _transient(error: KafkaError) -> bool:
-    return bool(error.retriable()) or error.code() in (
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._NOENT,  # no leader is known, yet
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-    )
 
 
 def derived_by(message: Message) -> str | None:

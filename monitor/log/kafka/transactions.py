@@ -82,7 +82,7 @@ class TransactionalProducer:
     def flush(self) -> None:
         """Wait until every record has been delivered or given up; raises if one is known to be refused."""
         while self._serve(self._producer.flush, _CALL_S):  # the client gives records up after a while, so this ends
-            _LOG.warning("%s: records wait for their brokers", self._settings.name)
+            _LOG.debug("%s: records wait for their brokers", self._settings.name)
         if self._failure is not None:
             raise explain(self._failure, self._settings, self._troubles, again=True)
 
@@ -158,4 +158,4 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     except SystemError as error:
         if isinstance(error.__cause__, KafkaException):
             raise error.__cause__ from None
-        raise
+        return function(*arguments)  # the error is lost; but being fatal, it is raised by this call or the next

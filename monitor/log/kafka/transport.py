@@ -2,7 +2,8 @@
 
 Everything in which Faust's own Kafka transport is not exact enough is put right here:
 
-* it begins to read where the folds stand, not at offsets that were acknowledged (:meth:`_Thread.seek_to_committed`);
+* it begins to read where the folds stand, not at offsets that were acknowledged (:meth:`_Thread.seek_to_committed`),
+  and only then: what is assigned rests until its state is restored (:class:`_Listener`);
 * it sees whole transactions only, and tells with every record from where on it follows (:class:`FoldMessage`), so that
   the engine notices a record that was lost on the way, though offsets have gaps;
 * it sends nothing: outputs and state are written by checkpoints (:class:`~monitor.log.kafka.state.KafkaState`). The
@@ -12,7 +13,7 @@ Everything in which Faust's own Kafka transport is not exact enough is put right
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -124,8 +125,16 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         positions = {tp: self.app.fold_position(tp) for tp in self.assignment()}
         for tp, offset in positions.items():
             consumer.seek(TopicPartition(*tp), offset)
+            consumer.resume(TopicPartition(*tp))
             self.next_offset[tp] = offset
         return positions
+
+    def hold_back(self, assigned: Iterable[TopicPartition]) -> None:
+        """Read nothing of these before the folds say from where."""
+        consumer = self._ensure_consumer()
+        for partition in assigned:
+            consumer.seek(partition, 0)
+            consumer.pause(partition)
 
     async def _fetch_records(self, consumer: aiokafka.AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
         records = await super()._fetch_records(consumer, *args, **kwargs)
@@ -173,8 +182,19 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Do nothing: the engine's watchdog looks at progress itself."""
 
 
+class _Listener(driver.ConsumerRebalanceListener):  # type: ignore[misc]
+    """Is told by aiokafka of a rebalance, in its thread."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        # By itself aiokafka would read from the group's offsets meanwhile, and fail where there are none.
+        self._thread.hold_back(assigned)
+        await super().on_partitions_assigned(assigned)
+
+
 class _Consumer(ReadingMixin, driver.Consumer):  # type: ignore[misc]
     """Reads what the group assigns to this worker."""
+
+    RebalanceListener = _Listener
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)

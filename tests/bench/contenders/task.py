@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 NOWHERE = "-"
+TICK = "clock.ticked.v1"
 
 
 class Data(msgspec.Struct):
@@ -32,6 +33,7 @@ class Data(msgspec.Struct):
 class Event(msgspec.Struct):
     """What is read of an event."""
 
+    type: str
     time: datetime
     data: Data
     recordedtime: datetime | None = None
@@ -42,8 +44,9 @@ single_of = msgspec.json.Decoder(Event).decode
 
 
 def events_of(value: bytes) -> list[Event]:
-    """The events of a record: a pack, or one alone."""
-    return pack_of(value) if value[:1] == b"[" else [single_of(value)]
+    """The events of a record, a pack or one alone, without ticks: a running monitor adds some of its own."""
+    events = pack_of(value) if value[:1] == b"[" else [single_of(value)]
+    return [event for event in events if event.type != TICK]
 
 
 class Channels:
