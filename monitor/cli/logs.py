@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Final, Literal
 
 import structlog
@@ -22,6 +23,10 @@ _TALKATIVE: Final = (
     *("monitor.live.faust_app", "monitor.live.tables", "monitor.log.faust_reading"),
     *("monitor.log.embedded.transport", "monitor.log.kafka.transport"),
 )
+# Brokers that are away, or a group that rebalances, make these say the same many times a second.
+_REPEATING: Final = ("aiokafka", "faust", "kafka", "mode", "monitor.log.kafka")
+_SAME_S: Final = 30.0
+_MOST_KNOWN: Final = 1_000
 _SECRET_WORDS: Final = ("token", "password", "secret", "authorization", "cookie")
 
 
@@ -52,6 +57,8 @@ def configure(level: Level = "info", *, as_json: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
         handler.terminator = "\n\x1b[K"  # a progress line may stand below
+    if level != "debug":
+        handler.addFilter(_Repeats())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -62,6 +69,29 @@ def configure(level: Level = "info", *, as_json: bool = False) -> None:
         library.propagate = True
         library.setLevel(max(logging.WARNING, root.level) if level != "debug" else logging.DEBUG)
     logging.captureWarnings(True)
+
+
+class _Repeats(logging.Filter):
+    """Lets what the clients of brokers say through once in a while, and not again for every try and connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for what was just said, if with other numbers."""
+        if not record.name.startswith(_REPEATING) or not isinstance(record.msg, str):
+            return True
+        # librdkafka puts the kind of a message and all of its text into arguments.
+        kind = record.args[0] if record.name.endswith("librdkafka") and isinstance(record.args, tuple) else None
+        what = (record.name, record.msg, kind)
+        now = time.monotonic()
+        if now - self._said.get(what, -_SAME_S) < _SAME_S:
+            return False
+        if len(self._said) >= _MOST_KNOWN:
+            self._said.clear()
+        self._said[what] = now
+        return True
 
 
 def quiet() -> None:

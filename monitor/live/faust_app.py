@@ -10,12 +10,17 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 import faust
+import structlog
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 from faust.types.tables import CollectionT
 from mode import Service
 
+from monitor.log.records import LogBusyError
+
+_LOG: Final = structlog.get_logger(__name__)
+_RETRY_S: Final = 1.0
 _BUFFERED_RECORDS: Final = 200  # a record holds up to some hundred events
 
 
@@ -70,6 +75,10 @@ class _Recovery(Recovery):  # type: ignore[misc]
                 taken = await self.app.keeper.take(self.app.consumer.assignment())
                 if taken and not self.signal_recovery_start.is_set():
                     await self._resume_streams(generation_id=generation)
+            except LogBusyError as error:
+                _LOG.error("shards_not_taken", reason=str(error), retry_in_s=_RETRY_S)
+                await self.sleep(_RETRY_S)
+                self.signal_recovery_start.set()
             except Exception as error:
                 await self.crash(error)
                 return

@@ -24,7 +24,7 @@ from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
 from monitor.live.timeline import parcel_view
 from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.protocol import Log
-from monitor.log.records import LogError, Shard
+from monitor.log.records import LogBusyError, LogError, Shard
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
 from monitor.read.explain import explain
 from monitor.read.lists import Picture, Samples
@@ -34,6 +34,7 @@ Record = dict[str, Any]
 _LOG: Final = structlog.get_logger(__name__)
 _LOOK_S: Final = 0.25
 _LEAST_S: Final = 1.0
+_RETRY_S: Final = 2.0
 _SHARE: Final = 4  # computing takes at most one part in five of the time
 _READ: Final = {"parcels", "channels", "incidents", "fleet"}
 
@@ -65,6 +66,7 @@ class LiveViews:
         self._letters_end = -1
         self._letters_total: Samples = []
         self._failed: str | None = None
+        self._changed = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="views", daemon=True)
@@ -83,23 +85,36 @@ class LiveViews:
 
     def _run(self) -> None:
         try:
-            with self._open_log() as log:
-                while not self._stop.is_set():
-                    started = time.monotonic()
-                    with log.snapshot():  # all tables of one checkpoint, so that the lists agree with their tick
-                        changed = self._follow(log)
-                    if changed:
-                        self._compute()
-                    self.fresh.set()
-                    took = time.monotonic() - started
-                    self._stop.wait(max(_LEAST_S, _SHARE * took) if took > _LOOK_S else _LOOK_S)
+            while not self._stop.is_set():
+                try:
+                    self._read()
+                except LogBusyError as error:
+                    if self._failed is None:
+                        _LOG.error("views_blocked", reason=str(error))
+                    self._failed = f"The lists are not renewed now: {error}"
+                    self._stop.wait(_RETRY_S)
         except Exception as error:
             self._failed = f"The lists are no longer renewed: {error}"
             _LOG.error("views_failed", error=repr(error), exc_info=error)
 
-    def _follow(self, log: Log) -> bool:
-        """Read what changed; True if anything did."""
-        changed = False
+    def _read(self) -> None:
+        with self._open_log() as log:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                with log.snapshot():  # all tables of one checkpoint, so that the lists agree with their tick
+                    self._follow(log)
+                if self._changed:
+                    self._compute()
+                    self._changed = False
+                if self._failed is not None:
+                    self._failed = None
+                    _LOG.info("views_unblocked")
+                self.fresh.set()
+                took = time.monotonic() - started
+                self._stop.wait(max(_LEAST_S, _SHARE * took) if took > _LOOK_S else _LOOK_S)
+
+    def _follow(self, log: Log) -> None:
+        """Read what changed."""
         if log.generation != self._generation:  # another history of folding
             self._generation = log.generation
             self._offsets.clear()
@@ -108,17 +123,16 @@ class LiveViews:
             for offset, name, key, value in log.changes(shard, self._offsets.get(shard, -1)):
                 self._offsets[shard] = offset
                 if name in _READ:
+                    self._changed = True
                     self._put(self._tables[name], key.decode(), None if value is None else self._decoders[name](value))
-                    changed = True
         end = log.end_offset(DEAD_LETTERS, 0)
         if end != self._letters_end:
-            self._letters_end = end
             box = DeadLetterBox(log)
             self._letters_total = [({"reason": reason}, n) for reason, n in sorted(box.totals().items())]
             letters = [public(letter) for letter in box.letters()]
             letters.sort(key=lambda letter: str(letter["recordedtime"]), reverse=True)
             self._lists["dead_letters"] = letters
-        return changed
+            self._letters_end = end
 
     @staticmethod
     def _put(table: dict[str, Any], key: str, value: Any) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -51,6 +51,11 @@ class Place:
         """The log, as a worker of this version sees it."""
         settings = KafkaSettings.from_url(self.cluster.url, topic_prefix=self.prefix)
         return kind.open(settings, create=create, state_version=state_version(DEFAULTS))
+
+    def forget(self) -> None:
+        """Let the next worker fold all of it anew."""
+        settings = KafkaSettings.from_url(self.cluster.url, topic_prefix=self.prefix)
+        KafkaLog.open(settings, state_version=state_version(DEFAULTS), rebuild=True).close()
 
     def fill(self, file: Path) -> float:
         """Ingest a file of history; the seconds it took."""
@@ -126,10 +131,10 @@ class Worker:
     is, until it held all shards with their state; ``entries`` restored.
     """
 
-    def __init__(self, place: Place, *options: str, command: Iterable[str] = (sys.executable, "-m", "monitor")) -> None:
+    def __init__(self, place: Place) -> None:
         self.place = place
         self._log_file = place.folder / f"worker-{time.time_ns()}.log"
-        self._command = [*command, "run", "--broker", place.cluster.url, "--role", "worker", *options]
+        self._command = [sys.executable, "-m", "monitor", "run", "--broker", place.cluster.url, "--role", "worker"]
         self._env = {
             **os.environ,
             "PYTHONPATH": SOURCE,

@@ -1,4 +1,7 @@
-"""Where a worker's time goes: py-spy samples its threads, and each sample counts for the innermost part it is in."""
+"""Where a worker's time goes: py-spy samples who holds the interpreter; a sample counts for its innermost part.
+
+Work that lets go of the interpreter (librdkafka's threads, waiting) does not appear: it does not hold a worker back.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Profiler:
         self._file = scratch / "profile.txt"
         spy = installed("py-spy") / "py-spy"
         command = [spy, "record", "--pid", pid, "--format", "raw", "--rate", _HZ, "--duration", 3_600]
-        command += ["--threads", "--function", "--full-filenames", "--nonblocking", "--output", self._file]
+        command += ["--gil", "--threads", "--function", "--full-filenames", "--nonblocking", "--output", self._file]
         self._command = [str(word) for word in command]
 
     def __enter__(self) -> Profiler:

@@ -1,4 +1,4 @@
-"""How tests open one and the same log of brokers, from their own process and from others."""
+"""How tests open one and the same log, from their own process and from others, whichever log it is."""
 
 from __future__ import annotations
 
@@ -8,17 +8,78 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from kafka_cluster import KafkaCluster
 
 import monitor
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.embedded.state import EmbeddedState
 from monitor.log.kafka import KafkaLog, KafkaSettings, KafkaState
+from monitor.log.protocol import Log
 from monitor.log.records import Change, Checkpoint, LogError, NewRecord, Shard, TableChange
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 VERSION = "1"
 PARCELS = Shard("events", 0)
 TIME_US = 1_700_000_000_000_001
+
+
+class Backend(Protocol):
+    """One log with four partitions."""
+
+    def open(self) -> Log: ...
+
+    def start(self, program: str) -> subprocess.Popen[str]:
+        """Start another process that has this log open as ``log``, its state as ``store``, and runs ``program``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EmbeddedBackend:
+    """The log in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.opened: list[EmbeddedLog] = []
+        self.started: list[subprocess.Popen[str]] = []
+
+    def open(self) -> EmbeddedLog:
+        log = EmbeddedLog.open(self.directory)
+        self.opened.append(log)
+        return log
+
+    def start(self, program: str) -> subprocess.Popen[str]:
+        prelude = (
+            "import asyncio, os, random, sys, time\n"
+            "from pathlib import Path\n"
+            "from monitor.log.embedded import *\n"
+            "from monitor.log.embedded.state import EmbeddedState\n"
+            "from monitor.log.records import *\n"
+            f"log = EmbeddedLog.open(Path({str(self.directory)!r}))\n"
+            "store = EmbeddedState(log)\n"
+        )
+        self.started.append(started(prelude + program))
+        return self.started[-1]
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.communicate()
+        for log in self.opened:
+            log.close()
+
+
+def started(program: str) -> subprocess.Popen[str]:
+    """Another process that runs ``program``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+    )
 
 
 class KafkaBackend:
@@ -36,25 +97,19 @@ class KafkaBackend:
         return log
 
     def start(self, program: str) -> subprocess.Popen[str]:
-        """Start another process that has this log open as ``log`` and runs ``program``."""
         prelude = (
             "import asyncio, random, sys, time\n"
             "from monitor.log.kafka import *\n"
             "from monitor.log.records import *\n"
             f"settings = KafkaSettings.from_url({self.cluster.url!r}, topic_prefix={self.settings.topic_prefix!r})\n"
             f"log = KafkaLog.open(settings, state_version={VERSION!r})\n"
+            "store = KafkaState(log)\n"
         )
         return self.run(prelude + program)
 
     def run(self, program: str) -> subprocess.Popen[str]:
         """Start another process that runs ``program``."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": SOURCE},
-        )
+        process = started(program)
         self.started.append(process)
         return process
 
@@ -69,9 +124,9 @@ class KafkaBackend:
 class Worker:
     """A worker's state store, whose calls wait for their end."""
 
-    def __init__(self, log: KafkaLog) -> None:
+    def __init__(self, log: Any) -> None:
         self.log = log
-        self.store = KafkaState(log)
+        self.store: Any = KafkaState(log) if isinstance(log, KafkaLog) else EmbeddedState(log)
 
     def acquire(self, shard: Shard = PARCELS) -> int:
         return asyncio.run(self.store.acquire(shard))
@@ -101,7 +156,8 @@ class Worker:
         asyncio.run(self.store.trim(shard, before_offset))
 
     def close(self) -> None:
-        asyncio.run(self.store.close())
+        if isinstance(self.store, KafkaState):
+            asyncio.run(self.store.close())
 
 
 def event(value: bytes, partition: int = 0, *, timestamp_us: int = TIME_US, **fields: object) -> NewRecord:
@@ -112,7 +168,7 @@ def contribution(value: bytes) -> NewRecord:
     return NewRecord("contributions", 0, value, timestamp_us=TIME_US)
 
 
-def values(log: KafkaLog, topic: str = "events", partition: int = 0, start: int = 0) -> list[bytes]:
+def values(log: Log, topic: str = "events", partition: int = 0, start: int = 0) -> list[bytes]:
     return [record.value for record in log.scan(topic, partition, start)]
 
 

@@ -1,7 +1,8 @@
-"""What only the log in a file promises: its errors, its lock, its backups, and what it survives."""
+"""What only the log in a file promises: offsets without gaps, how it is opened, its errors and its lock."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -11,18 +12,22 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import monitor
 from monitor.log.embedded import EmbeddedLog
-from monitor.log.embedded.backup import restore
-from monitor.log.records import Checkpoint, LogError, LogFullError, NewRecord, TableChange
+from monitor.log.embedded.state import EmbeddedState
+from monitor.log.partition import key_hash, partition_of
+from monitor.log.records import Checkpoint, LogError, NewRecord, Shard, TableChange
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 NOBODY = 65534
+SHARDS = (Shard("events", 0), Shard("events", 1))
 
 
 @pytest.fixture
@@ -30,8 +35,29 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def event(value: bytes, partition: int = 0) -> NewRecord:
-    return NewRecord("events", partition, value, timestamp_us=0)
+@pytest.fixture
+def log(data: Path) -> Iterator[EmbeddedLog]:
+    with EmbeddedLog.open(data) as opened:
+        yield opened
+
+
+def event(value: bytes, partition: int = 0, **fields: Any) -> NewRecord:
+    return NewRecord("events", partition, value, timestamp_us=0, **fields)
+
+
+def output(value: bytes) -> NewRecord:
+    return NewRecord("contributions", 0, value, timestamp_us=0)
+
+
+def commit(
+    log: EmbeddedLog,
+    next_offset: int = 0,
+    *,
+    outputs: Sequence[NewRecord] = (),
+    changes: Sequence[TableChange] = (),
+    generation: str | None = None,
+) -> None:
+    log.checkpoint([Checkpoint(generation or log.generation, SHARDS[0], outputs, changes, next_offset)])
 
 
 def values(log: EmbeddedLog, partition: int = 0) -> list[bytes]:
@@ -51,6 +77,159 @@ def run(program: str, directory: Path) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "PYTHONPATH": SOURCE},
     )
+
+
+# Offsets
+
+
+def test_offsets_start_at_zero_and_have_no_gaps_in_each_partition(log: EmbeddedLog) -> None:
+    assert log.append([event(b"a"), event(b"b", 3), event(b"c")]) == [0, 0, 1]
+    assert log.append([event(b"d", 3), event(b"e")]) == [1, 2]
+    assert [log.end_offset("events", p) for p in range(4)] == log.ends("events") == [3, 0, 0, 2]
+    assert [log.waiting(Shard("events", 0), offset) for offset in range(4)] == [3, 2, 1, 0]
+
+
+def test_a_read_begins_where_it_is_told_and_stops_at_its_limits(log: EmbeddedLog) -> None:
+    log.append([event(b"%04d" % i) for i in range(100)])
+    assert [r.value for r in log.read("events", 0, 97)] == [b"0097", b"0098", b"0099"]
+    assert len(log.read("events", 0, 10, limit_records=7)) == 7
+    assert [r.offset for r in log.read("events", 0, 10, limit_bytes=8)] == [10, 11]
+    assert [r.offset for r in log.read("events", 0, 10, limit_bytes=1)] == [10]  # never stuck on a large record
+    assert log.read("events", 0, 100) == []
+
+
+def test_writers_in_several_processes_share_the_offsets_without_gap_or_overlap(data: Path) -> None:
+    program = (
+        "for i in range(40):\n"
+        "    offsets = log.append([NewRecord('events', p, b'{name} %d' % i, timestamp_us=0) for p in (0, 0, 1)])\n"
+        "    assert offsets[1] == offsets[0] + 1\n"
+        "    print(*offsets)\n"
+    )
+    writers = [run(program.replace("{name}", name), data) for name in "abcd"]
+    results = [writer.communicate(timeout=60) for writer in writers]
+    assert [error for _, error in results] == [""] * 4
+    taken = [[int(offset) for offset in line.split()] for told, _ in results for line in told.splitlines()]
+    assert sorted(o for row in taken for o in row[:2]) == list(range(320))
+    assert sorted(row[2] for row in taken) == list(range(160))
+
+
+def test_a_killed_writer_leaves_no_gap(data: Path) -> None:
+    program = (
+        "i = 0\nwhile True:\n"
+        "    offsets = log.append([NewRecord('events', p, b'%d' % i, timestamp_us=0) for p in (0, 0, 1)])\n"
+        "    print(offsets[1], flush=True)\n    i += 1\n"
+    )
+    acknowledged = 0
+    for seed in range(3):
+        writer = run(program, data)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(random.Random(seed).uniform(0, 0.2))
+        writer.kill()
+        lines = writer.communicate()[0].splitlines()
+        acknowledged = max([acknowledged, *(int(line) + 1 for line in lines if line.isdigit())])
+    with EmbeddedLog.open(data) as log:
+        calls = log.end_offset("events", 1)
+        assert [record.offset for record in log.scan("events", 0)] == list(range(2 * calls))
+        assert values(log, 0) == [value for value in values(log, 1) for _ in (0, 1)]  # a call is whole or not at all
+        assert 2 * calls >= acknowledged > 0
+
+
+def test_another_process_is_seen_by_the_version_of_the_data(log: EmbeddedLog) -> None:
+    with EmbeddedLog.open(log.directory) as theirs:
+        before = log.data_version()
+        log.append([event(b"own")])
+        assert log.data_version() == before
+        theirs.append([event(b"other")])
+        assert log.data_version() != before
+        assert values(log) == [b"own", b"other"]
+
+
+def test_trimmed_records_are_counted_and_gone(log: EmbeddedLog) -> None:
+    commit(log, outputs=[output(b"%d" % i) for i in range(12_000)])
+    assert log.trim("contributions", 0, 11_998) == 11_998
+    assert [r.value for r in log.read("contributions", 0, 0)] == [b"11998", b"11999"]
+    assert (log.first_offset("contributions", 0), log.end_offset("contributions", 0)) == (11_998, 12_000)
+    assert log.waiting(Shard("contributions", 0), 0) == 2
+    assert log.trim("contributions", 0, 11_998) == 0
+    assert log.trim("contributions", 0, 10**9) == 2
+    commit(log, outputs=[output(b"next")])
+    assert [r.offset for r in log.read("contributions", 0, 0)] == [12_000]
+
+
+def test_the_records_of_a_parcel_are_found_without_reading_the_log(log: EmbeddedLog) -> None:
+    mine, other = key_hash("P-7"), key_hash("P-8")
+    p = partition_of("P-7", log.partitions)
+    log.append([event(b"0", p, index_keys=(mine, other, mine)), event(b"1", p, index_keys=(other,))])
+    log.append([event(b"2", (p + 1) % 4, index_keys=(mine,)), event(b"3", p, index_keys=[mine])])
+    assert sorted(log.positions(mine)) == sorted([(p, 0), (p, 2), ((p + 1) % 4, 0)])
+    assert sorted(record.value for record in log.find("P-7")) == [b"0", b"2", b"3"]
+    assert log.positions(key_hash("P-9")) == list(log.find("P-9")) == []
+
+
+# State
+
+
+def test_each_key_has_one_row_however_often_it_changes(log: EmbeddedLog) -> None:
+    for value in (b"1", b"2", b"3"):
+        commit(log, changes=[TableChange("t", b"a", value), TableChange("t", b"b", value)])
+    commit(log, changes=[TableChange("t", b"b", b"4")])
+    assert list(log.changes(SHARDS[0])) == [(4, "t", b"a", b"3"), (6, "t", b"b", b"4")]
+
+
+def test_state_whose_keys_come_and_go_does_not_grow(log: EmbeddedLog) -> None:
+    for i in range(30):
+        keys = [b"%d-%d" % (i, k) for k in range(1000)]
+        commit(log, changes=[TableChange("t", key, b"x") for key in keys])
+        commit(log, changes=[TableChange("t", key, None) for key in keys])
+    commit(log, changes=[TableChange("t", b"last", b"x")])
+    rows = list(log.changes(SHARDS[0]))
+    assert [(key, value) for _, _, key, value in rows if value is not None] == [(b"last", b"x")]
+    assert len(rows) <= 10_001
+    with pytest.raises(LogError, match="forgotten deletions"):
+        list(log.changes(SHARDS[0], 5))  # a follower who might have missed a deletion is told
+
+
+def test_checkpoints_of_several_shards_are_written_together_or_not_at_all(log: EmbeddedLog) -> None:
+    fine = Checkpoint(log.generation, SHARDS[0], [output(b"+1")], [TableChange("t", b"k", b"v")], 1)
+    for unfit in (
+        Checkpoint(log.generation, SHARDS[1], [output(b"+1")], [TableChange("t", b"k", object())], 1),  # type: ignore[arg-type]
+        Checkpoint("of the past", SHARDS[1], [], [], 1),
+        Checkpoint(log.generation, SHARDS[1], [NewRecord("no-such-topic", 0, b"", timestamp_us=0)], [], 1),
+        Checkpoint(log.generation, SHARDS[1], [event(b"made up")], [], 1),
+    ):
+        with pytest.raises(LogError):
+            log.checkpoint([fine, unfit])
+        store = EmbeddedState(log)
+        failed = asyncio.run(store.write([fine, unfit]))
+        assert [one for one, _ in failed] == [fine, unfit]
+        assert (log.headers(), log.end_offset("contributions", 0), list(log.changes(SHARDS[0]))) == ({}, 0, [])
+    log.checkpoint([fine])
+    assert (log.headers(), log.end_offset("contributions", 0)) == ({SHARDS[0]: 1}, 1)
+
+
+def test_work_of_a_past_generation_is_refused(log: EmbeddedLog) -> None:
+    past = log.generation
+    log.new_generation("2")
+    with pytest.raises(LogError, match="another generation"):
+        commit(log, outputs=[output(b"+1")], generation=past)
+    assert log.end_offset("contributions", 0) == 0
+
+
+def test_a_new_generation_forgets_what_was_derived_and_keeps_what_came_in(log: EmbeddedLog) -> None:
+    log.append([event(b"truth"), NewRecord("dead-letters", 0, b"of the gateway", timestamp_us=0)])
+    by_fold = NewRecord("dead-letters", 0, b"of a fold", timestamp_us=0)
+    commit(log, 1, outputs=[output(b"+1"), by_fold], changes=[TableChange("t", b"k", b"v")])
+    before = log.generation
+    assert log.new_generation("state 2") == log.generation != before
+    assert log.state_version == "state 2"
+    assert values(log) == [b"truth"]
+    assert [r.value for r in log.scan("dead-letters", 0)] == [b"of the gateway"]
+    assert list(log.scan("contributions", 0)) == list(log.changes(SHARDS[0])) == []
+    assert log.headers() == {}
+    assert log.first_offset("contributions", 0) == log.end_offset("contributions", 0) == 1
+    commit(log, outputs=[output(b"+1")])
+    assert [r.offset for r in log.read("contributions", 0, 0)] == [1]  # an offset is never used twice
 
 
 # Opening
@@ -115,7 +294,7 @@ def test_a_log_of_another_version_is_refused(data: Path) -> None:
     EmbeddedLog.open(data).close()
     with contextlib.closing(sqlite3.connect(data / "log.sqlite3")) as other, other:
         other.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-    with pytest.raises(LogError, match="its schema is 99, this one reads 1"):
+    with pytest.raises(LogError, match="its schema is 99, this one reads 2"):
         EmbeddedLog.open(data)
 
 
@@ -183,191 +362,6 @@ def test_a_second_run_is_refused_and_told_who_holds_the_directory(data: Path) ->
         first.communicate()
         with log.exclusive():  # a dead holder holds nothing
             pass
-
-
-# What it survives
-
-
-def test_a_log_whose_wal_was_cut_goes_on_from_the_last_whole_transaction(data: Path, tmp_path: Path) -> None:
-    writer = run(
-        "for i in range(60):\n"
-        "    log.append([NewRecord('events', p, b'%d ' % i * 200, timestamp_us=0) for p in (0, 0, 1)])\n"
-        "print('done', flush=True)\ninput()\n",
-        data,
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "done\n"
-    writer.kill()
-    writer.communicate()
-    wal = (data / "log.sqlite3-wal").stat().st_size
-    kept = set()
-    random_ = random.Random(17)
-    for i, size in enumerate([0, 31, wal - 1, wal, *(random_.randrange(wal) for _ in range(25))]):
-        torn = tmp_path / f"torn{i}"
-        shutil.copytree(data, torn)
-        with (torn / "log.sqlite3-wal").open("r+b") as content:
-            content.truncate(size)
-            content.seek(0, os.SEEK_END)
-            content.write(random_.randbytes(random_.choice([0, 10, 5000])))  # what a power cut may leave behind
-        with EmbeddedLog.open(torn) as log:
-            whole = log.end_offset("events", 1)
-            written = [b"%d " % k * 200 for k in range(whole)]
-            assert values(log, 1) == written
-            assert values(log, 0) == [value for value in written for _ in (0, 1)]
-            assert log.append([event(b"next", 1)]) == [whole]
-        with EmbeddedLog.open(torn) as log:
-            assert values(log, 1) == [*written, b"next"]
-        kept.add(whole)
-    assert max(kept) == 60
-    assert len(kept) > 10  # the cuts really fell at different transactions
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB, which only root can mount."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def fill(directory: Path) -> None:
-    with contextlib.suppress(OSError), (directory / "ballast").open("wb", buffering=0) as ballast:
-        while True:
-            ballast.write(bytes(4096))
-
-
-def test_a_full_disk_loses_nothing_and_the_log_goes_on_when_there_is_space(small_disk: Path) -> None:
-    with EmbeddedLog.open(small_disk / "data") as log:
-        log.append([event(b"before")])
-        fill(small_disk)
-        written = 1
-        with contextlib.suppress(LogFullError):
-            while True:
-                log.append([event(b"y" * 20_000)])
-                written += 1
-        for _ in range(3):
-            with pytest.raises(LogFullError, match=r"log.sqlite3 is full; nothing was lost. Free some space"):
-                log.append([event(b"z" * 100_000)])
-        assert len(values(log)) == written
-        (small_disk / "ballast").unlink()
-        assert log.append([event(b"after")]) == [written]
-    with EmbeddedLog.open(small_disk / "data") as log:
-        assert (values(log)[0], values(log)[-1], len(values(log))) == (b"before", b"after", written + 1)
-
-
-def test_a_checkpoint_that_does_not_fit_is_not_half_written(data: Path) -> None:
-    with EmbeddedLog.open(data) as log:
-        pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
-        log._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
-        outputs = [NewRecord("contributions", 0, b"c" * 3000, timestamp_us=0) for _ in range(20)]
-        work = Checkpoint(log.generation, outputs, [TableChange("t", 0, b"k", b"v")], {("events", 0): 20})
-        with pytest.raises(LogFullError):
-            log.checkpoint(work)
-        assert (log.headers(), log.end_offset("contributions", 0)) == ({}, 0)
-        log._connection.execute("PRAGMA max_page_count = 1000000")
-        log.checkpoint(work)
-        assert (log.headers(), log.end_offset("contributions", 0)) == ({("events", 0): 20}, 20)
-
-
-def test_memory_does_not_grow_with_the_log(data: Path) -> None:
-    program = (
-        "import resource\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB\n"
-        "def some(n):\n"
-        "    for i in range(n):\n"
-        "        log.append([NewRecord('events', 0, b'x' * 70_000, timestamp_us=0, index_keys=range(i, i + 200))])\n"
-        "    offset = 0\n"
-        "    while records := log.read('events', 0, offset): offset = records[-1].offset + 1\n"
-        "some(700)\nbefore = peak()\nsome(900)\nprint(peak() - before)\n"
-    )
-    output, _ = run(program, data).communicate(timeout=120)
-    assert int(output) < 12_000  # of 63 MB written and read
-
-
-# Backup
-
-
-def test_a_backup_taken_while_others_write_is_one_moment_of_the_log(data: Path, tmp_path: Path) -> None:
-    EmbeddedLog.open(data).close()
-    writer = run(
-        "for i in range(100_000):\n"
-        "    log.append([NewRecord('events', p, b'%d' % i, timestamp_us=0) for p in (0, 1)])\n"
-        "    if i == 50: print('going', flush=True)\n",
-        data,
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "going\n"
-    out = tmp_path / "copy"
-    try:
-        with EmbeddedLog.open(data, create=False) as log:
-            for _ in range(3):
-                least = log.end_offset("events", 0)
-                log.backup(out)
-    finally:
-        writer.kill()
-        writer.communicate()
-    assert [p.name for p in tmp_path.glob("copy*")] == ["copy"]
-    restore(out, tmp_path / "restored")
-    with EmbeddedLog.open(tmp_path / "restored") as log:
-        assert values(log, 0) == values(log, 1) == [b"%d" % i for i in range(log.end_offset("events", 0))]
-        assert log.end_offset("events", 0) >= least > 50
-
-
-def test_a_restored_log_is_a_new_generation_that_folds_everything_again(data: Path, tmp_path: Path) -> None:
-    with EmbeddedLog.open(data) as log:
-        log.append([event(b"truth")])
-        output = NewRecord("contributions", 0, b"+1", timestamp_us=0)
-        log.checkpoint(Checkpoint(log.generation, [output], [TableChange("t", 0, b"k", b"v")], {("events", 0): 1}))
-        generation = log.generation
-        log.backup(tmp_path / "copy")
-    new = restore(tmp_path / "copy", tmp_path / "restored")
-    with EmbeddedLog.open(tmp_path / "restored") as log:
-        assert log.generation == new != generation
-        assert values(log) == [b"truth"]
-        assert (log.headers(), list(log.changes("t", 0)), log.read("contributions", 0, 0)) == ({}, [], [])
-    assert sorted(p.name for p in (tmp_path / "restored").iterdir()) == ["log.sqlite3"]
-
-
-def test_restore_does_not_touch_a_directory_that_holds_something(data: Path, tmp_path: Path) -> None:
-    with EmbeddedLog.open(data) as log:
-        log.append([event(b"mine")])
-        log.backup(tmp_path / "copy")
-        with pytest.raises(LogError, match="is not an empty directory; restore into a new one"):
-            restore(tmp_path / "copy", data)
-        assert values(log) == [b"mine"]
-
-
-def test_restore_refuses_what_is_no_whole_backup(data: Path, tmp_path: Path) -> None:
-    with EmbeddedLog.open(data) as log:
-        log.append([event(b"x" * 3000) for _ in range(100)])
-        log.backup(tmp_path / "copy")
-    whole = (tmp_path / "copy").read_bytes()
-    for name, content, complaint in (
-        ("cut", whole[: len(whole) // 2], "damaged"),
-        ("text", b"no backup at all" * 100, "not a database"),
-        ("absent", None, "There is no backup file"),
-    ):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(LogError, match=complaint):
-            restore(tmp_path / name, tmp_path / "restored")
-        assert not (tmp_path / "restored").exists()
-
-
-def test_a_backup_that_fails_keeps_the_one_before(data: Path, tmp_path: Path) -> None:
-    with EmbeddedLog.open(data) as log:
-        with pytest.raises(LogError, match="absent"):
-            log.backup(tmp_path / "absent" / "copy")
-        log.backup(tmp_path / "copy")
-        before = (tmp_path / "copy").read_bytes()
-        (tmp_path / "copy.partial").mkdir()  # whatever stops the copying
-        with pytest.raises(LogError):
-            log.backup(tmp_path / "copy")
-        assert (tmp_path / "copy").read_bytes() == before
 
 
 def test_a_connection_used_by_another_thread_says_so(data: Path) -> None:

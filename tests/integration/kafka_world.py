@@ -31,7 +31,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
 import msgspec
-from kafka_cluster import KafkaCluster, free_ports
+from kafka_cluster import STARTER, KafkaCluster, free_ports
 from killing import SOURCE
 from program import recorded
 
@@ -87,7 +87,20 @@ class Worker:
         self.name = name
         self.port = port
         self.log_file = world.folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "monitor", "run", "--broker", world.cluster.url, "--role", role]
+        # It dies with the tests at the latest, also when it has begun itself again.
+        self._command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            sys.executable,
+            "-m",
+            "monitor",
+            "run",
+            "--broker",
+            world.cluster.url,
+            "--role",
+            role,
+        ]
         if port:
             self._command += ["--port", str(port)]
         self._env = {**os.environ, "PYTHONPATH": f"{CLOCK}{os.pathsep}{SOURCE}", **env}
@@ -108,9 +121,16 @@ class Worker:
         assert not self.running
         self._since = self.logged()
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, cwd=self.log_file.parent
+            starting = STARTER.submit(
+                subprocess.Popen,
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                cwd=self.log_file.parent,
             )
+            self.process = starting.result()
 
     def signal(self, number: Signals) -> None:
         """Send it a signal; it must be running."""

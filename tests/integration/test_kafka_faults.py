@@ -1,13 +1,14 @@
 """Whatever happens to workers and brokers, every event counts once: the state that many workers leave is a replay's.
 
 Every scenario prints its seed and what it did. ``make faults`` runs the same with more kills and longer storms;
-``FAULTS_SEED=7`` repeats one.
+``FAULTS_SEED=7`` repeats one, ``FAULTS_LOGS=DIR`` keeps what the workers logged.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,8 @@ def make_world(topic_prefix: str, tmp_path: Path, request: pytest.FixtureRequest
             for worker in world.workers:
                 say(f"--- {worker.name}\n{worker.said(last=8_000)}")
         world.close()
+        if kept := os.environ.get("FAULTS_LOGS"):
+            shutil.copytree(world.folder, Path(kept) / world.folder.name, dirs_exist_ok=True)
     say(f"  took {time.monotonic() - started:.1f} s")
 
 

@@ -55,6 +55,24 @@ def test_what_the_clients_warn_of_is_said_once_when_an_app_is_made(capsys: pytes
     assert json.loads(line)["event"] == "Heartbeat failed for group workers"
 
 
+def test_clients_that_say_the_same_many_times_are_heard_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", as_json=True)
+    for number in range(50):
+        logging.getLogger("aiokafka").error("Unable to connect to node %s", number)
+        logging.getLogger("monitor.log.kafka.librdkafka").error("%s [%s] %s", "FAIL", f"client-{number}", "refused")
+    logging.getLogger("monitor.log.kafka.librdkafka").error("%s [%s] %s", "FATAL", "client-1", "fenced")
+    structlog.get_logger("monitor.live.engine").info("shards_held")
+    structlog.get_logger("monitor.live.engine").info("shards_held")
+    said = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "Unable to connect to node 0",
+        "FAIL [client-0] refused",
+        "FATAL [client-1] fenced",
+        "shards_held",
+        "shards_held",
+    ]
+
+
 def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     configure("warning")
     structlog.get_logger("monitor").info("quiet")

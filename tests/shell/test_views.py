@@ -19,6 +19,7 @@ from monitor.live.views import LiveViews
 from monitor.log.appending import Appender
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.gateway import Gateway
+from monitor.log.records import LogBusyError
 from monitor.wire.incoming import Incoming
 from monitor.wire.times import parse_time
 
@@ -136,3 +137,21 @@ def test_when_the_log_cannot_be_read_readiness_says_why(log: EmbeddedLog, views:
     log._connection.execute("DROP TABLE stream")
     told = until(lambda: not views.health()["ready"] and views.health())
     assert any("lists are no longer renewed" in reason for reason in told["reasons"])
+
+
+def test_a_log_that_does_not_answer_for_a_while_is_followed_again(log: EmbeddedLog) -> None:
+    answers = iter([False, True])
+
+    def open_log() -> EmbeddedLog:
+        if not next(answers, True):
+            raise LogBusyError("kafka://here does not answer")
+        return EmbeddedLog.open(log.directory, create=False, read_only=True)
+
+    views = LiveViews(open_log, PARAMS, lambda: dict(WELL), dict)
+    views.start()
+    try:
+        told = until(lambda: "does not answer" in str(views.health()["reasons"]) and views.health())
+        assert told["ready"] is False
+        until(lambda: views.health()["ready"])
+    finally:
+        views.stop()

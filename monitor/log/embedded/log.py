@@ -252,7 +252,9 @@ class EmbeddedLog:
 
     def scan(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[LogRecord]:
         """The records from ``start`` on, up to ``end`` or the end of the log at the call."""
-        end = self.end_offset(topic, partition) if end is None else end
+        return self._scan(topic, partition, start, self.end_offset(topic, partition) if end is None else end)
+
+    def _scan(self, topic: str, partition: int, start: int, end: int) -> Iterator[LogRecord]:
         while start < end:
             for record in (records := self.read(topic, partition, start)):
                 if record.offset >= end:

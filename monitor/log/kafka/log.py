@@ -23,7 +23,8 @@ from monitor.log.kafka.client import KafkaSettings
 from monitor.log.kafka.generations import Generations
 from monitor.log.kafka.layout import SOURCES, Finding, Layout, examine
 from monitor.log.kafka.meta import Generation
-from monitor.log.kafka.reading import Place, Reader, derived_by, record_of
+from monitor.log.kafka.offsets import Place
+from monitor.log.kafka.reading import Reader, derived_by, record_of
 from monitor.log.kafka.states import States
 from monitor.log.kafka.writing import Writer
 from monitor.log.partition import partition_of

@@ -19,7 +19,8 @@ import msgspec
 
 from monitor.log.kafka.administration import administration
 from monitor.log.kafka.log import KafkaLog
-from monitor.log.kafka.reading import GENERATION, TIMESTAMP, Place
+from monitor.log.kafka.offsets import Place
+from monitor.log.kafka.reading import GENERATION, TIMESTAMP
 from monitor.log.kafka.states import POSITION_KEY, Position, key_prefix
 from monitor.log.kafka.transactions import TransactionalProducer
 from monitor.log.records import Change, Checkpoint, FencedError, LogError, Shard

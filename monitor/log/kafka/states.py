@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from monitor.log.kafka.layout import DELETIONS_KEPT_MS
-from monitor.log.kafka.reading import Place, Reader
+from monitor.log.kafka.offsets import Place
+from monitor.log.kafka.reading import Reader
 from monitor.log.records import Change, LogError
 
 #: The key of a position; it names no table, so no change has it.

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from monitor.core.events import ClockTicked, Rejected, to_us
 from monitor.core.ordering import EffectiveClock
-from monitor.log.kafka.reading import EXPECTED, Message, Place, Reader, record_of
+from monitor.log.kafka.offsets import Place
+from monitor.log.kafka.reading import EXPECTED, Message, Reader, record_of
 from monitor.log.records import LogRecord
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack

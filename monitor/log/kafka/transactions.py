@@ -18,6 +18,7 @@ _CALL_S: Final = 2.0  # a call that takes longer is made again, so that Ctrl-C i
 _ABORT_S: Final = 10.0
 _PURGED: Final = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _BUFFER_POLL_S: Final = 0.01
+_PAUSE_S: Final = 0.1  # where a call fails at once rather than after its time
 
 
 class TransactionalProducer:
@@ -54,6 +55,7 @@ class TransactionalProducer:
                 if self._troubles.decisive or not error.args[0].retriable() or time.monotonic() > deadline:
                     self.usable = False
                     raise explain(reason, self._settings, self._troubles) from error
+                time.sleep(_PAUSE_S)
 
     def begin(self) -> None:
         """Begin a transaction, once the last one is given up for good."""
@@ -108,6 +110,7 @@ class TransactionalProducer:
                     self.give_up()
                     raise explained from error
                 _LOG.warning("%s: the outcome of a transaction is not known yet: %s", self._settings.name, reason.str())
+                time.sleep(_PAUSE_S)
 
     def give_up(self) -> None:
         """:meth:`abort` because of an error, which is the one to tell."""
@@ -128,6 +131,7 @@ class TransactionalProducer:
                     raise self._explained(error) from error
                 if time.monotonic() > deadline:
                     raise LogBusyError(str(explain(error, self._settings, self._troubles))) from error
+                time.sleep(_PAUSE_S)
 
     def close(self) -> None:
         """Give back what is held; brokers give an open transaction up after its time.

@@ -22,7 +22,8 @@ from confluent_kafka import KafkaError
 
 from monitor.log.kafka.client import KafkaSettings
 from monitor.log.kafka.errors import explain
-from monitor.log.kafka.reading import EXPECTED, TIMESTAMP, Message, Place, Reader, record_of
+from monitor.log.kafka.offsets import Place
+from monitor.log.kafka.reading import EXPECTED, TIMESTAMP, Message, Reader, record_of
 from monitor.log.kafka.tails import Tails, reached
 from monitor.log.kafka.transactions import TransactionalProducer
 from monitor.log.protocol import Make
@@ -141,9 +142,11 @@ class Writer:
             return None
         try:
             producer.commit()
-        except LogError:
-            if producer.usable or not self._was_committed(sent):
+        except LogError as error:
+            if producer.usable:
                 raise
+            if not self._was_committed(sent):
+                raise LogBusyError(str(error)) from error  # a new producer may do better
         for record, place, offset, expected in zip(*sent, strict=True):
             if record.topic == EVENTS:
                 written = LogRecord(EVENTS, place[1], offset, record.key, record.value, record.timestamp_us)
