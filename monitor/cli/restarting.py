@@ -32,7 +32,8 @@ def restart(reason: str, restarts: str) -> NoReturn:
     wait_s = min(_FIRST_WAIT_S * 2**count, _LAST_WAIT_S)
     _LOG.error("restarting", reason=reason, restarts=count + 1, wait_s=wait_s)
     time.sleep(wait_s)
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith(OPTION + "=")]
+    # A rebuild that was asked for has begun, and goes on.
+    arguments = [one for one in sys.argv[1:] if one != "--rebuild" and not one.startswith(OPTION + "=")]
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", "monitor", *arguments, f"{OPTION}={count + 1}/{first:.0f}"]

@@ -13,19 +13,21 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from monitor.connectors.files import KEPT_BYTES
 from monitor.core import channel as channel_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
-from monitor.core.events import EVERYWHERE, ClockTicked, Event, Rejected, route, to_us
+from monitor.core.events import Rejected, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.incidents import Incident, record
 from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
+from monitor.core.vocabulary import MAX_EVENT_BYTES
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
-from monitor.log.partition import partition_of
+from monitor.log.partition import at_home, partition_of
 from monitor.log.records import Shard
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS, INCIDENTS
 from monitor.read.lists import dead_letter_record
@@ -58,26 +60,6 @@ def decoder(kind: type) -> Any:
 def home_of(partition: int, partitions: int) -> Callable[[str], bool]:
     """Whether a subject is at home in ``partition``: there its events count that all partitions see."""
     return lambda subject: partition_of(subject, partitions) == partition
-
-
-def at_home(event: Event, partition: int, partitions: int) -> Event | Rejected:
-    """The event, if a foreign producer put it where the fold expects it; else why it cannot be folded there."""
-    key = route(event)
-    if isinstance(event, ClockTicked):
-        return event
-    if key is EVERYWHERE:
-        return Rejected(
-            "misplaced",
-            "an event that names no parcel belongs into every partition: send it through `ingest`, not to the topic",
-        )
-    home = partition_of(key, partitions)
-    if home == partition:
-        return event
-    return Rejected(
-        "misplaced",
-        f"the events of parcel {key[:80]!r} belong into partition {home}, not {partition}: let the record's key be the "
-        "parcel id, with Kafka's default partitioner",
-    )
 
 
 def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
@@ -136,7 +118,9 @@ class ParcelHandler:
             if not isinstance(event, Rejected) and foreign:
                 event = at_home(event, partition, self._partitions)
             if isinstance(event, Rejected):
-                self._letters.send(partition, [DeadLetter(raw, event.reason, event.detail, position, timestamp_us)])
+                # As of a line of a file; and what fills a record would not fit into the record of a dead letter.
+                kept = raw if len(raw) <= MAX_EVENT_BYTES else raw[:KEPT_BYTES]
+                self._letters.send(partition, [DeadLetter(kept, event.reason, event.detail, position, timestamp_us)])
             else:
                 stated = timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
                 fold.apply(event, stated, raw, position)

@@ -14,7 +14,7 @@ from typing import Final
 
 from monitor.core.events import EVERYWHERE, ClockTicked, Event, Rejected, route, to_us
 from monitor.core.ordering import EffectiveClock
-from monitor.log.partition import partition_of
+from monitor.log.partition import at_home, partition_of
 from monitor.log.protocol import Log
 from monitor.log.topics import EVENTS
 from monitor.wire.decode import decode_pack, with_recorded, with_sequence
@@ -27,7 +27,8 @@ _Placed = tuple[int, int, int, int, int, bytes]  # recorded µs, event or tick, 
 
 @dataclass(slots=True)
 class Exported:
-    """What an export has written so far. ``unreadable``: records that hold no events, which were left out."""
+    """What an export has written so far. ``unreadable``: what holds no event, or one that another producer
+    put where it does not belong; it was left out, as the folds set it aside."""
 
     events: int = 0
     ticks: int = 0
@@ -59,6 +60,8 @@ def _placed(log: Log, partition: int, end: int, done: Exported) -> Iterator[_Pla
     clock = EffectiveClock()
     for record in log.scan(EVENTS, partition, 0, end):
         for index, (raw, event) in enumerate(decode_pack(record.value)):
+            if record.foreign and not isinstance(event, Rejected):
+                event = at_home(event, partition, log.partitions)
             if isinstance(event, Rejected):
                 done.unreadable += 1
             elif isinstance(event, ClockTicked):

@@ -11,6 +11,8 @@ from functools import lru_cache
 import xxhash
 from kafka.partitioner.default import murmur2
 
+from monitor.core.events import EVERYWHERE, ClockTicked, Event, Rejected, route
+
 
 @lru_cache(maxsize=1 << 16)  # a parcel's events come one after the other
 def partition_of(key: str, partitions: int) -> int:
@@ -26,3 +28,23 @@ def key_hash(key: str) -> int:
     """The 64-bit xxHash of ``key`` as the signed integer under which the embedded log's event index keeps it."""
     unsigned = xxhash.xxh3_64_intdigest(key.encode())
     return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
+
+
+def at_home(event: Event, partition: int, partitions: int) -> Event | Rejected:
+    """The event, if a foreign producer put it where the fold expects it; else why it cannot be folded there."""
+    key = route(event)
+    if isinstance(event, ClockTicked):
+        return event
+    if key is EVERYWHERE:
+        return Rejected(
+            "misplaced",
+            "an event that names no parcel belongs into every partition: send it through `ingest`, not to the topic",
+        )
+    home = partition_of(key, partitions)
+    if home == partition:
+        return event
+    return Rejected(
+        "misplaced",
+        f"the events of parcel {key[:80]!r} belong into partition {home}, not {partition}: let the record's key be the "
+        "parcel id, with Kafka's default partitioner",
+    )

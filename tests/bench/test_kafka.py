@@ -311,11 +311,12 @@ class NotingLog(KafkaLog):
 
 
 def news() -> Iterator[tuple[str, bytes]]:
-    """New parcels for ever, their ids with what happens to them now: a registration and four scans, then the next."""
+    """Parcels' ids with what happens to them now, for ever: a registration and four scans each, four seconds apart."""
     registered = '"destination":"DE","product":"toy","carrier":"china-post","order_id":"O-%s","promised_days":30'
-    run = time.time_ns()
+    run, at_once = time.time_ns(), 4 * LIVE_RATE
     for i in itertools.count():
-        parcel_id, step = f"LIVE-{run:x}-{i // 5:08d}", i % 5
+        step = i // at_once % 5
+        parcel_id = f"LIVE-{run:x}-{i // (5 * at_once):04d}-{i % at_once:06d}"
         kind = "parcel.scanned.v1" if step else "parcel.registered.v1"
         milestone = ("", "accepted", "origin_hub", "export_customs", "departed_origin")[step]
         data = f'"milestone":"{milestone}","place":"Shenzhen"' if step else registered % parcel_id

@@ -24,6 +24,7 @@ from monitor.core.judge import judge_day
 from monitor.core.params import Params
 from monitor.live.status import read_status
 from monitor.log.embedded import EmbeddedLog
+from monitor.log.records import Shard
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
 from monitor.replay.simulate import write_world
 
@@ -148,7 +149,8 @@ def test_throughput_of_live_and_recovery(world: tuple[Path, int], bare: tuple[fl
     say_rate("live, from ready until all is saved", events, wall, cpu, bare)
     process, full_s = start(data)
     with EmbeddedLog.open(data, read_only=True) as log:
-        entries = sum(1 for p in range(log.partitions) for _ in log.changes("parcels", p))
+        changes = (change for p in range(log.partitions) for change in log.changes(Shard(EVENTS, p)))
+        entries = sum(change.table == "parcels" for change in changes)
     stop(process)
     text = f"{full_s:.2f} s from start to ready with {entries:,} parcels; {empty_s:.2f} s with none"
     TABLE.append(("recovery", text))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backends import EmbeddedBackend, values
+from backends import EmbeddedBackend, event, values
 
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.records import Checkpoint, LogFullError, NewRecord, Shard, TableChange
@@ -22,10 +22,6 @@ SHARDS = (Shard("events", 0), Shard("events", 1))
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-def event(value: bytes, partition: int = 0) -> NewRecord:
-    return NewRecord("events", partition, value, timestamp_us=0)
 
 
 def test_a_log_whose_wal_was_cut_goes_on_from_the_last_whole_transaction(data: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka_cluster import KafkaCluster
 
 from monitor.log.kafka import KafkaLog, KafkaState
+from monitor.log.kafka.transactions import TransactionalProducer
 from monitor.log.records import Checkpoint, FencedError, LogBusyError, LogError, NewRecord, Shard, TableChange
 
 pytestmark = pytest.mark.kafka
@@ -170,6 +171,31 @@ def test_what_an_owner_left_open_is_given_up_when_the_shard_is_taken(log: KafkaL
     assert table(successor.restore()) == {("t", b"k"): b"kept"}
     assert log.headers() == {PARCELS: 1}  # found behind a thousand records that do not count
     successor.close()
+
+
+def test_a_checkpoint_whose_outcome_got_lost_is_looked_up(
+    log: KafkaLog, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = TransactionalProducer.commit
+
+    def commit_and_break(producer: TransactionalProducer) -> None:
+        commit(producer)
+        producer.usable = False
+        raise LogError("broke down after it")
+
+    def break_only(producer: TransactionalProducer) -> None:
+        producer.usable = False
+        raise LogError("broke down before it")
+
+    monkeypatch.setattr(TransactionalProducer, "commit", commit_and_break)
+    assert worker.write(3, outputs=[contribution(b"once")]) is None
+    monkeypatch.setattr(TransactionalProducer, "commit", break_only)
+    error = worker.write(3, outputs=[contribution(b"twice")])
+    assert isinstance(error, LogBusyError)
+    assert values(log, "contributions") == [b"once"]
+    monkeypatch.setattr(TransactionalProducer, "commit", commit)
+    assert worker.write(3, outputs=[contribution(b"twice")]) is None
+    assert values(log, "contributions") == [b"once", b"twice"]
 
 
 def test_a_shard_that_was_given_up_is_not_written(worker: Worker) -> None:

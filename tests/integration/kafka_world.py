@@ -35,12 +35,14 @@ from kafka_cluster import STARTER, KafkaCluster, free_ports
 from killing import SOURCE
 from program import recorded
 
-from monitor.core.contribution import Contribution, DeadLetter
+from monitor.core.contribution import Contribution
 from monitor.core.events import to_us
 from monitor.core.incidents import record
+from monitor.core.ordering import grid_point
 from monitor.core.params import DEFAULTS
 from monitor.live.state import saved_state, unfolded
 from monitor.live.version import state_version
+from monitor.log.appending import Appender
 from monitor.log.export import Exported, export_events
 from monitor.log.gateway import Gateway
 from monitor.log.kafka import KafkaLog, KafkaSettings
@@ -55,6 +57,8 @@ HERE = Path(__file__).parent
 CLOCK = HERE / "clock"
 BEFORE_ALL = datetime(2024, 2, 1, tzinfo=UTC)
 """The workers' clock stands here: before the first day of a simulated world."""
+LONG = os.environ.get("FAULTS") == "long"
+SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 PART = 500
 BURST = 3_000
 Json = dict[str, Any]
@@ -380,6 +384,23 @@ class KafkaWorld:
         assert done.returncode == exit_code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def beside(self, *args: object) -> subprocess.Popen[bytes]:
+        """Start a verb that runs beside the others."""
+        command = [sys.executable, "-m", "monitor", *map(str, args), "--broker", self.cluster.url]
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": SOURCE, **self.env},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def tick_behind_everything(self) -> None:
+        """Append the tick behind the last event, so that the fleet closes all that a replay closes."""
+        appender = Appender(self.log)
+        assert appender.frontier_us is not None
+        appender.tick(grid_point(appender.frontier_us, DEFAULTS.tick_us))
+        appender.flush()
+
     def close(self) -> None:
         """Leave nothing behind."""
         for feeder in self.feeders:
@@ -446,11 +467,12 @@ class KafkaWorld:
                 raise AssertionError(f"nothing has moved for {stalled_s:g} s: {waiting}\n{said}")
             time.sleep(0.1)
 
-    def prove(self, *, unreadable: Sequence[tuple[bytes, str]] = (), in_order: bool = True) -> Proof:
+    def prove(self, *, refused: Sequence[bytes] = (), in_order: bool = True) -> Proof:
         """All is folded, once, and says what a replay of the log says.
 
-        ``unreadable``: (bytes, reason) of records in the log that hold no events, which an export leaves out.
-        ``in_order``: one gateway wrote all of it in order, so every event has the recorded time that it states.
+        ``refused``: what others have written into the log that is no event, or in the wrong place, of which an export
+        knows nothing. ``in_order``: one gateway wrote all of it in order, so every event has the recorded time that
+        it states.
         """
         self.wait_folded()
         log = self.log
@@ -468,8 +490,9 @@ class KafkaWorld:
         ended = saved.ended_at(replayed.as_of_us or 0)
         assert ended.sha256() == replayed.sha256(), "the state differs from a replay of the log"
         _assert_incidents(incidents, replayed)
-        ours = Counter((raw_of(letter), letter["reason"]) for letter in ended.letters)
-        assert ours == _letters(replayed.dead_letters) + Counter(unreadable), "the dead letters differ from a replay's"
+        ours = Counter(raw_of(letter) for letter in ended.letters)
+        theirs = Counter(letter.raw for letter in replayed.dead_letters)
+        assert ours == theirs + Counter(refused), "the dead letters differ from a replay's"
         _assert_contributions(contributions, log.generation, ends)
         _assert_exported(lines, self.acknowledged, in_order)
         return Proof(exported.events, exported.ticks, len(replayed.incidents), ours.total(), ended.sha256())
@@ -479,10 +502,6 @@ def _works(worker: Worker) -> tuple[dict[Shard, int], int] | None:
     """What it says, if records wait and some are not saved."""
     told = worker.lag()
     return told if told is not None and told[1] > 0 and sum(told[0].values()) > 0 else None
-
-
-def _letters(letters: Iterable[DeadLetter]) -> Counter[tuple[bytes, str]]:
-    return Counter((letter.raw, letter.reason) for letter in letters)
 
 
 def _assert_incidents(said: list[Json], replayed: World) -> None:
@@ -549,3 +568,14 @@ def leader_of(cluster: KafkaCluster, topic: str, name: str) -> int:
 def lag_of(workers: Iterable[Worker]) -> int:
     """What the workers say is waiting."""
     return sum(sum(told[0].values()) for worker in workers if (told := worker.lag()))
+
+
+MakeWorld = Callable[..., KafkaWorld]
+
+
+def told(world: KafkaWorld, **proof: Any) -> None:
+    """Prove it and say so."""
+    waited_s = world.wait_folded()
+    found = world.prove(**proof)
+    say(f"  all folded {waited_s:.1f} s later; equal to a replay: {found}")
+    assert found.incidents, "a world without an incident proves little"

@@ -6,53 +6,20 @@ Every scenario prints its seed and what it did. ``make faults`` runs the same wi
 
 from __future__ import annotations
 
-import os
-import random
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from signal import SIGCONT
-from typing import Any
 
 import pytest
 from kafka_cluster import KafkaCluster
-from kafka_world import events_of, KafkaWorld, Worker, leader_of, say, wait_until
-from program import recorded
+from kafka_world import LONG, KafkaWorld, MakeWorld, Worker, events_of, leader_of, say, told, wait_until
 
 from monitor.log.records import Shard
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
-from monitor.replay.simulate import simulate
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-LONG = os.environ.get("FAULTS") == "long"
-SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 SESSION_S = 6.0
-Json = dict[str, Any]
-MakeWorld = Callable[..., KafkaWorld]
-
-
-@pytest.fixture
-def make_world(topic_prefix: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
-    """Makes a world on a cluster; what was started in it ends with the test."""
-    made: list[KafkaWorld] = []
-    started, failed = time.monotonic(), request.session.testsfailed
-
-    def make(cluster: KafkaCluster, **settings: str) -> KafkaWorld:
-        say(f"\n{request.node.name}: FAULTS_SEED={SEED}")
-        made.append(KafkaWorld(cluster, topic_prefix, tmp_path, SEED, settings))
-        return made[-1]
-
-    yield make
-    for world in made:
-        if request.session.testsfailed > failed:
-            for worker in world.workers:
-                say(f"--- {worker.name}\n{worker.said(last=8_000)}")
-        world.close()
-        if kept := os.environ.get("FAULTS_LOGS"):
-            shutil.copytree(world.folder, Path(kept) / world.folder.name, dirs_exist_ok=True)
-    say(f"  took {time.monotonic() - started:.1f} s")
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +27,6 @@ def own_kafka(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A broker that tests of this file may end."""
     with KafkaCluster(tmp_path_factory.mktemp("own")) as cluster:
         yield cluster
-
-
-def told(world: KafkaWorld, **proof: Any) -> None:
-    """Prove it and say so."""
-    waited_s = world.wait_folded()
-    found = world.prove(**proof)
-    say(f"  all folded {waited_s:.1f} s later; equal to a replay: {found}")
-    assert found.incidents, "a world without an incident proves little"
 
 
 # Workers that die
@@ -113,7 +72,7 @@ def test_a_worker_that_stood_still_is_refused_says_so_and_joins_again(
         say(f"  stood still; {stopped}; all of it was taken over after {time.monotonic() - began:.1f} s")
         time.sleep(max(0.0, SESSION_S + 1.0 - (time.monotonic() - began)))
         a.signal(SIGCONT)
-        wait_until(lambda: "shards_held" in a.said(since), "it joins again", 60)
+        wait_until(lambda since=since: "shards_held" in a.said(since), "it joins again", 60)
         said = a.said(since)
         say(f"  back after {time.monotonic() - began:.1f} s")
         assert "another worker has taken over" in said, said

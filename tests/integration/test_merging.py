@@ -27,7 +27,7 @@ from monitor.log.embedded.merging import Merged, merge_history
 from monitor.log.export import Exported, export_events
 from monitor.log.gateway import Gateway, Outcome
 from monitor.log.partition import key_hash, partition_of
-from monitor.log.records import Checkpoint, LogError, LogFullError, NewRecord, TableChange
+from monitor.log.records import Checkpoint, LogError, LogFullError, NewRecord, Shard, TableChange
 from monitor.log.topics import EVENTS
 from monitor.replay.driver import Replay
 from monitor.wire.decode import decode, decode_pack
@@ -89,7 +89,8 @@ def late(tmp_path: Path) -> Path:
     assert ingest(directory, [*OLD, b"rubbish"]).behind == 3
     with EmbeddedLog.open(directory) as log:
         output = NewRecord("contributions", 0, b"+1", timestamp_us=0)
-        log.checkpoint(Checkpoint(log.generation, [output], [TableChange("t", 0, b"k", b"v")], {(EVENTS, 0): 1}))
+        changes = [TableChange("t", b"k", b"v")]
+        log.checkpoint([Checkpoint(log.generation, Shard(EVENTS, 0), [output], changes, 1)])
     return directory
 
 

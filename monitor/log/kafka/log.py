@@ -318,10 +318,10 @@ class KafkaLog:
         generation = self.generation
         if not generation:
             return {}
-        places = {shard: self.state_of(shard, generation) for source in SOURCES for shard in self._shards(source)}
-        ends = self._ends(places.values())
-        found = ((shard, self.states.position(place, ends[place])) for shard, place in places.items())
-        return {shard: position for shard, position in found if position is not None}
+        shards = {self.state_of(shard, generation): shard for source in SOURCES for shard in self._shards(source)}
+        ends = self._ends(shards)
+        positions = self.states.positions({place: ends[place] for place in shards})
+        return {shard: positions[place].next_offset for place, shard in shards.items() if place in positions}
 
     def _shards(self, source: str) -> list[Shard]:
         return [Shard(source, partition) for partition in range(partition_count(source, self.partitions))]

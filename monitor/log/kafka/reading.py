@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -47,34 +47,40 @@ class Reader(Offsets):
         """The records of one place from ``start`` (or the first that is kept) up to ``end``, which must not lie behind
         :meth:`end`. Not ``committed``: also those of transactions that are open or were given up.
         """
-        if start >= end:
+        return self.read_all({place: (start, end)}, committed=committed)
+
+    def read_all(self, ranges: Mapping[Place, tuple[int, int]], *, committed: bool = True) -> Iterator[Message]:
+        """:meth:`read` of several places at once; records of one place come in their order."""
+        left = {place: end for place, (start, end) in ranges.items() if start < end}
+        if not left:
             return
         with self._consumer(committed) as consumer:
-            self._meet(consumer, place[0])
-            consumer.assign([TopicPartition(*place, start)])
+            for topic in sorted({topic for topic, _ in left}):
+                self._meet(consumer, topic)
+            consumer.assign([TopicPartition(*place, ranges[place][0]) for place in left])
             deadline = time.monotonic() + self._settings.timeout_s
             trouble = KafkaError(KafkaError._TIMED_OUT)
-            while True:
+            while left:
                 first = consumer.poll(_POLL_S)
                 messages: list[Message] = [] if first is None else [first, *consumer.consume(_MESSAGES_AT_ONCE, 0)]
                 for message in messages:
                     error = message.error()
-                    if error is None:
-                        offset = message.offset()
-                        if offset >= end:
-                            return
-                        yield message
-                        if offset + 1 >= end:
-                            return
-                        deadline = time.monotonic() + self._settings.timeout_s
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        # The records below the end may be none for us: marks of transactions, or given up.
-                        if message.offset() >= end:
-                            return
-                    elif error.code() in HOPELESS:
-                        raise explain(error, self._settings, self._troubles)
-                    else:
+                    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                        if error.code() in HOPELESS:
+                            raise explain(error, self._settings, self._troubles)
                         trouble = error
+                        continue
+                    place, offset = (message.topic(), message.partition()), message.offset()
+                    end = left.get(place)
+                    if end is None:
+                        continue
+                    if error is None and offset < end:
+                        yield message
+                        deadline = time.monotonic() + self._settings.timeout_s
+                        offset += 1
+                    # The last ones below the end may be none for us: marks of transactions, or given up.
+                    if offset >= end:
+                        del left[place]
                 if time.monotonic() > deadline:
                     raise explain(trouble, self._settings, self._troubles, again=True)
 

@@ -8,6 +8,9 @@ and behind them the position.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,12 +26,14 @@ from monitor.log.kafka.offsets import Place
 from monitor.log.kafka.reading import GENERATION, TIMESTAMP
 from monitor.log.kafka.states import POSITION_KEY, Position, key_prefix
 from monitor.log.kafka.transactions import TransactionalProducer
-from monitor.log.records import Change, Checkpoint, FencedError, LogError, Shard
+from monitor.log.records import Change, Checkpoint, FencedError, LogBusyError, LogError, Shard
 from monitor.log.topics import EVENTS
 
+_LOG: Final = logging.getLogger(__name__)
 TRANSACTION_S: Final = 60.0
 _THREADS: Final = 32
 _SHOW_S: Final = 0.05
+_ASK_AGAIN_S: Final = 1.0
 _CHANGES_PER_TURN: Final = 5_000  # other tasks run in between
 
 _T = TypeVar("_T")
@@ -61,22 +66,37 @@ class KafkaState:
 
     def _acquire(self, shard: Shard) -> int:
         log = self._log
-        owner = TransactionalProducer(log.settings, log.layout.owner(shard, self._generation), TRANSACTION_S)
+        owner = self._opened(shard)
         try:
-            owner.open()
-            state = log.state_of(shard, self._generation)
-            position = log.states.position(state, log.reader.settled_ends([state])[state]) or 0
+            position = self._position(shard)
+            folded = 0 if position is None else position.next_offset
             end = log.reader.end(log.place_of(*shard, self._generation))
-            if position > end:
+            if folded > end:
                 raise LogError(
-                    f"{log.name}: the state of {shard.topic}-{shard.partition} is of {position} records, but there are "
+                    f"{log.name}: the state of {shard.topic}-{shard.partition} is of {folded} records, but there are "
                     f"only {end}: the topic was made anew or restored. `run --rebuild` derives the state again."
                 )
         except BaseException:
             owner.close()
             raise
         self._owned[shard] = owner
-        return position
+        return folded
+
+    def _opened(self, shard: Shard) -> TransactionalProducer:
+        """A new producer for a shard, that shuts out every other."""
+        log = self._log
+        owner = TransactionalProducer(log.settings, log.layout.owner(shard, self._generation), TRANSACTION_S)
+        try:
+            owner.open()
+        except BaseException:
+            owner.close()
+            raise
+        return owner
+
+    def _position(self, shard: Shard) -> Position | None:
+        """How far a shard is folded, once no transaction is open."""
+        state = self._log.state_of(shard, self._generation)
+        return self._log.states.positions(self._log.reader.settled_ends([state])).get(state)
 
     async def release(self, shard: Shard) -> None:
         """Give the shard up."""
@@ -99,24 +119,57 @@ class KafkaState:
     def _write(self, checkpoint: Checkpoint) -> LogError | None:
         shard = checkpoint.shard
         owner = self._owned.get(shard)
+        if owner is None:
+            return self._not_owned(shard)
+        position = Position(checkpoint.next_offset, self._generation, uuid.uuid4().hex)
         try:
-            if owner is None:
-                raise FencedError(f"{self._log.name}: this worker does not own {shard.topic}-{shard.partition}.")
             self._check(checkpoint)
             owner.begin()
             try:
-                places = self._produce(owner, checkpoint)
+                places = self._produce(owner, checkpoint, position)
             except BaseException:
                 owner.give_up()
                 raise
             owner.commit()
-        except LogError as error:
-            if owner is not None and not owner.usable:
-                self._owned.pop(shard, None)
-                owner.close()
+        except FencedError as error:
+            self._lose(shard, owner)
             return error
+        except LogError as error:
+            return error if owner.usable else self._settle(shard, owner, position, error)
         self._show(places)
         return None
+
+    def _not_owned(self, shard: Shard) -> FencedError:
+        return FencedError(f"{self._log.name}: this worker does not own {shard.topic}-{shard.partition}.")
+
+    def _lose(self, shard: Shard, owner: TransactionalProducer) -> None:
+        owner.close()
+        if self._owned.get(shard) is owner:
+            del self._owned[shard]
+
+    def _settle(
+        self, shard: Shard, owner: TransactionalProducer, written: Position, error: LogError
+    ) -> LogError | None:
+        """What became of a checkpoint whose producer broke down, though nobody else has taken the shard over.
+
+        A new producer makes the brokers settle what the old one left; then the checkpoint is there, or it never will
+        be. Asks until it is known.
+        """
+        while self._owned.get(shard) is owner:
+            try:
+                fresh = self._opened(shard)
+                found = self._position(shard)
+            except LogBusyError as busy:
+                _LOG.warning("the outcome of a checkpoint is not known yet: %s", busy)
+                time.sleep(_ASK_AGAIN_S)
+            except LogError as hopeless:
+                self._lose(shard, owner)
+                return hopeless
+            else:
+                owner.close()
+                self._owned[shard] = fresh
+                return None if found == written else LogBusyError(str(error))
+        return self._not_owned(shard)
 
     def _check(self, checkpoint: Checkpoint) -> None:
         if any(record.topic == EVENTS for record in checkpoint.outputs):
@@ -124,7 +177,7 @@ class KafkaState:
         if checkpoint.generation != self._generation:
             raise LogError(f"{self._log.name} has begun another generation; start `run` again.")
 
-    def _produce(self, owner: TransactionalProducer, checkpoint: Checkpoint) -> set[Place]:
+    def _produce(self, owner: TransactionalProducer, checkpoint: Checkpoint, position: Position) -> set[Place]:
         """Add all of a checkpoint to the transaction of its owner; where to."""
         produce = owner.produce
         topic, partition = self._log.state_of(checkpoint.shard, self._generation)
@@ -142,7 +195,6 @@ class KafkaState:
         prefixes = {table: key_prefix(table) for table in {change.table for change in checkpoint.changes}}
         for table, key, value in checkpoint.changes:
             produce(topic, partition, prefixes[table] + key, value)
-        position = Position(checkpoint.next_offset, self._generation)
         produce(topic, partition, POSITION_KEY, msgspec.json.encode(position))
         return places
 

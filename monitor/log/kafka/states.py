@@ -7,7 +7,7 @@ position under a key of its own. The topic is compacted, so it is the last value
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -26,10 +26,11 @@ _LOOK_FACTOR: Final = 4
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a shard has been folded."""
+    """How far a shard has been folded. ``write``: an id of the checkpoint, by which its writer knows it again."""
 
     next_offset: int
     generation: str
+    write: str
 
 
 _decode_position: Final = msgspec.json.Decoder(Position).decode
@@ -68,16 +69,18 @@ class States:
         young = self._reader.first_since(place, oldest_ms)
         return young is None or start < young
 
-    def position(self, place: Place, end: int) -> int | None:
-        """The offset of the next record to fold, as of the last checkpoint before ``end``; None before the first.
+    def positions(self, ends: Mapping[Place, int]) -> dict[Place, Position]:
+        """How far shards were folded by their last checkpoints before these ends; without those that have none.
 
-        Nothing committed stands behind it, so the search begins at the end.
+        Nothing committed stands behind a position, so the search begins at the end.
         """
-        start, look = end, _FIRST_LOOK
-        while start > 0:
-            start = max(end - look, 0)
-            values = [m.value() for m in self._reader.read(place, start, end) if m.key() == POSITION_KEY]
-            if values:
-                return _decode_position(values[-1]).next_offset
+        found: dict[Place, Position] = {}
+        left, look = dict(ends), _FIRST_LOOK
+        while left:
+            ranges = {place: (max(end - look, 0), end) for place, end in left.items()}
+            for message in self._reader.read_all(ranges):
+                if message.key() == POSITION_KEY:
+                    found[message.topic(), message.partition()] = _decode_position(message.value())
+            left = {place: end for place, end in left.items() if place not in found and end > look}
             look *= _LOOK_FACTOR
-        return None
+        return found
