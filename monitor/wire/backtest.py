@@ -26,7 +26,9 @@ class Bounds(Model):
 
     low: _Number | None = Field(description="Lower bound; null where the figure is null.")
     high: _Number | None = Field(description="Upper bound; null where the figure is null.")
-    n: Annotated[int | float, Field(ge=0)] = Field(description="What the figure rests on: incidents, degradations or weeks.")
+    n: Annotated[int | float, Field(ge=0)] = Field(
+        description="What the figure rests on: incidents, degradations or weeks."
+    )
 
 
 class Spread(Model):
