@@ -66,7 +66,7 @@ def sentences(record: Record, t: Translator) -> list[str]:
                 bounds=percent_span(bounds["low"], bounds["high"]),
             )
         )
-        out.append(t("backtest.by_chance", share=percent(s["precision_by_chance"])))
+        out.append(t(f"backtest.by_chance_{s['source']}", share=percent(s["precision_by_chance"])))
     if s["undecided"]:
         out.append(t("backtest.still_open", what=counted(t, "pages", s["undecided"])))
     if s["not_judged"]:

@@ -132,7 +132,8 @@ class BacktestSummary(Model):
     precision: _Share | None = Field(description="right / (right + wrong); null where nothing is decided.")
     precision_bounds: Bounds = Field(description="Wilson interval; n = right + wrong.")
     precision_by_chance: _Share | None = Field(
-        description="Precision that pages at random times on the same channels would have; null like `precision`."
+        description="Precision that pages at random would have: with a truth file at any time on any channel, without "
+        "at any time on the channels that were paged; null like `precision`."
     )
     pages_per_week_per_500_channels: Annotated[float, Field(ge=0)] | None = Field(
         description="Pages a week of a shop with 500 channels; null where nothing could page."

@@ -125,13 +125,23 @@ def _counter(facts: Facts, faults: Sequence[Fault]) -> Callable[[Waves], int]:
 
 
 def _by_chance(pages: Sequence[TestedIncident], facts: Facts, faults: Sequence[Fault]) -> float | None:
-    """The precision of pages on the same channels at random times: the mean share of time that would be right."""
-    shares = []
-    for page in pages:
-        members = set(page.members) & facts.used.keys()
-        if page.right is None or not members:
-            continue
-        uses = [facts.in_use(name) for name in members]
-        spans = [(fault.from_us, fault.until_us) for fault in faults if members & set(fault.channels)]
-        shares.append(covered_share(spans, min(begin for begin, _ in uses), max(end for _, end in uses)))
-    return round(sum(shares) / len(shares), 6) if shares else None
+    """The precision of pages at random: the mean share of the time in use in which a page would be right.
+
+    With a truth over all channels. Without, over the channels of the pages themselves, each as often as it was paged:
+    a channel with many complaints has many waves, and to page it is no merit.
+    """
+    decided = [set(page.members) & facts.used.keys() for page in pages if page.right is not None]
+    if not decided:
+        return None
+    if facts.planted is not None:
+        channels = [(name, 1.0) for name in facts.used]
+    else:
+        channels = [(name, 1 / len(members)) for members in decided for name in sorted(members)]
+    covered = total = 0.0
+    for name, weight in channels:
+        begin, end = facts.in_use(name)
+        spans = [(fault.from_us, fault.until_us) for fault in faults if name in fault.channels]
+        weight *= end - begin if facts.planted is not None else 1
+        covered += weight * covered_share(spans, begin, end)
+        total += weight
+    return round(covered / total, 6) if total else None
