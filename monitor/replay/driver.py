@@ -146,8 +146,7 @@ class Replay:
         order_list: list[int] = order.tolist()
         done = packs = 0
         last = self.until_us
-        observer = self._observer
-        ticks = _Ticks(world, parcels, fleet, observer) if observer is not None else None
+        ticks = None if self._observer is None else _Observed(world, parcels, fleet, self._observer)
         while done < total:
             stop = done + 1
             while stop < total and ordered[stop] == ordered[done]:
@@ -155,10 +154,10 @@ class Replay:
             if ticks is not None:
                 ticks.close_before(ordered[done])
             for event, i in self._decoded(order_list[done:stop]):
-                set_aside = len(parcels.dead_letters)
-                parcels.apply(event, ordered[done], self._raw[i], (i,))
-                if observer is not None:
-                    observer.saw(event, ordered[done], len(parcels.dead_letters) > set_aside)
+                if ticks is None:
+                    parcels.apply(event, ordered[done], self._raw[i], (i,))
+                else:
+                    ticks.apply(event, ordered[done], self._raw[i], i)
                 if self.until_us is None and ordered[done] < YEAR_2089_US:
                     last = ordered[done]
             if stop // PACK != done // PACK:
@@ -199,13 +198,19 @@ class Replay:
         return self._files[where >> 40], where & (1 << 40) - 1
 
 
-class _Ticks:
-    """Closes the ticks of an observed replay one by one, before the events that follow them."""
+class _Observed:
+    """Folds under the eyes of an observer: ticks are closed one by one, before the events that follow them."""
 
     def __init__(self, world: World, parcels: ParcelFold, fleet: FleetFold, observer: Observer) -> None:
         self.packs = 0
         self._world, self._parcels, self._fleet, self._observer = world, parcels, fleet, observer
         self._tick: int | None = None  # the next to be closed
+
+    def apply(self, event: Event, recorded_us: int, raw: bytes, i: int) -> None:
+        """Fold one event."""
+        set_aside = len(self._parcels.dead_letters)
+        self._parcels.apply(event, recorded_us, raw, (i,))
+        self._observer.saw(event, recorded_us, len(self._parcels.dead_letters) > set_aside)
 
     def close_before(self, recorded_us: int) -> None:
         """Close every tick that lies before an event recorded at ``recorded_us``."""

@@ -120,7 +120,7 @@ def figures(summary: Record, t: Translator) -> list[tuple[str, str]]:
         "days_to_calibrated": days(
             s["median_days_to_calibrated_alarm"], s["median_days_to_calibrated_alarm_bounds"], t
         ),
-        "alarm_missed": f"{s['alarm_missed']}; {number(s['calibrated_alarm_missed'])}",
+        "alarm_missed": f"{s['alarm_missed']}; {number(s['calibrated_alarm_missed'])}" if s["degradations"] else DASH,
         "pages": number(s["pages"]),
         "precision": share(s["precision"], s["precision_bounds"]),
         "per_week": pace(s[per_week], s[f"{per_week}_bounds"]),

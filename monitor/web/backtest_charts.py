@@ -79,13 +79,12 @@ def story(shown: Story, thresholds: Mapping[str, float], t: Translator) -> Marku
     last = max([*days, shown.known_day]) + 7 if days else shown.known_day + 7
     x = _Axis(min([*days, shown.known_day]), last, _LEFT, WIDTH - _RIGHT)
     known = x(shown.known_day)
-    side = "end" if known > WIDTH / 2 else "start"
     parts = [
-        *_days(x, 246, 8, WIDTH),
+        *_days(x, 246, 20, WIDTH),
         *_evidence(shown, thresholds, x, t),
         *_complaints(shown, x, t),
-        _line("known", known, 8, known, 246),
-        _text("mark known", side, known + (-4 if side == "end" else 4), 18, t("backtest.known")),
+        _line("known", known, 16, known, 246),
+        _text("mark known", "middle", max(known, 110), 12, t("backtest.known")),
     ]
     title = t("backtest.story_title", channel=shown.channel)
     return _svg("story", WIDTH, 266, title, parts)
@@ -95,11 +94,11 @@ def _evidence(shown: Story, thresholds: Mapping[str, float], x: _Axis, t: Transl
     page = thresholds["page"]
     peak = max([value for _, value in shown.evidence], default=0.0)
     top = min(max(peak, 1.25 * page), _MOST_THRESHOLDS * page)
-    y = _Axis(_FLOOR, top, 150, 10)
+    y = _Axis(_FLOOR, top, 150, 24)
     parts = [
         _text("axis", "end", _LEFT - 5, y(0) + 4, "0"),
         _line("base", _LEFT, y(0), WIDTH - _RIGHT, y(0)),
-        _text("label", "start", 2, 20, t("backtest.ln_m")),
+        _text("label", "start", 2, 12, t("backtest.ln_m")),
     ]
     for name in ("ticket", "page"):
         at = y(thresholds[name])
@@ -200,7 +199,7 @@ def timeline(weeks: Sequence[Week], t: Translator) -> Markup:
     rect = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>')
     for week in weeks:
         left = x(week.monday)
-        wide = round(max(x(week.monday + 7) - left - 1, 1), 1)
+        wide = round(max(x(week.monday + 7) - left - 1, 2), 1)
         reached = 0
         for css, n in (("right", week.right), ("wrong", week.wrong), ("undecided", week.undecided)):
             if n:

@@ -160,7 +160,7 @@ class BacktestSummary(Model):
     calibrated_alarms: _Count | None = Field(description="Alarms at that threshold; null where there is none.")
     calibrated_alarm_missed: _Count | None = Field(description="Degradations without one; null where there is none.")
     false_pages_per_channel_year: Annotated[float, Field(ge=0)] | None = Field(
-        description="Wrong pages per channel and year; null where nothing could page."
+        description="Wrong pages per channel and year; null where nothing could page, or no complaint could tell."
     )
     false_pages_per_channel_year_bounds: Bounds = Field(description="Poisson interval; n = channel-weeks.")
     channels: _Count = Field(description="Channels of the log.")

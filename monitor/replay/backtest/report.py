@@ -37,7 +37,8 @@ def assess(facts: Facts, config: str | None = None) -> Assessed:
     # Without a truth nobody can tell which alarm is false: then all are counted, of both kinds.
     count = _counter(facts, faults if facts.planted is not None else [])
     wrong = sum(page.right is False for page in pages)
-    sigmas = calibrate(lambda k: count(alarms.at(k)), wrong if facts.planted is not None else len(pages))
+    wanted = wrong if facts.planted is not None else len(pages)
+    sigmas = calibrate(lambda k: count(alarms.at(k)), wanted) if facts.complaints else None
     tuned = None if sigmas is None else alarms.at(sigmas)
     degradations = [degradation(fault, facts, plain, tuned) for fault in faults]
     weeks = sum((end - begin) / WEEK_US for begin, end in map(facts.in_use, facts.used))
@@ -57,7 +58,7 @@ def assess(facts: Facts, config: str | None = None) -> Assessed:
     summary = BacktestSummary(
         source="complaint_wave" if facts.planted is None else "planted",
         **_of_degradations(degradations, tuned is not None),
-        **_of_incidents(incidents, weeks),
+        **_of_incidents(incidents, weeks, can_be_wrong=facts.planted is not None or bool(facts.complaints)),
         **complained,
     )
     rules = [rule(mode, incidents, weeks) for mode in sorted({incident.mode for incident in incidents})]
@@ -89,8 +90,8 @@ def _of_degradations(degradations: Sequence[Degradation], is_calibrated: bool) -
     return out
 
 
-def _of_incidents(incidents: Sequence[TestedIncident], weeks: float) -> dict[str, Any]:
-    """The part of the summary that counts incidents."""
+def _of_incidents(incidents: Sequence[TestedIncident], weeks: float, can_be_wrong: bool) -> dict[str, Any]:
+    """The part of the summary that counts incidents; no page can be wrong where nothing could tell."""
     pages = [incident for incident in incidents if incident.severity == "page"]
     right = sum(page.right is True for page in pages)
     wrong = sum(page.right is False for page in pages)
@@ -106,7 +107,8 @@ def _of_incidents(incidents: Sequence[TestedIncident], weeks: float) -> dict[str
         ("pages_per_week_per_500_channels", len(pages), 500),
         ("false_pages_per_channel_year", wrong, WEEKS_OF_YEAR),
     ):
-        out[name], out[f"{name}_bounds"] = rate(k, weeks, scale)
+        possible = weeks if can_be_wrong or name != "false_pages_per_channel_year" else 0.0
+        out[name], out[f"{name}_bounds"] = rate(k, possible, scale)
     return out
 
 
