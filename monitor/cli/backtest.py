@@ -62,6 +62,8 @@ def backtest(
         until_us = None if until is None else parse_time(until)
         for file in files:
             check_readable(file)
+        if html is not None and not html.parent.is_dir():
+            raise WrongUse(f"{html}: there is no such directory; the report cannot be written there.")
         if compare is not None and "-" in files:
             raise WrongUse("--compare reads the files twice; standard input can be read only once.")
         planted = _planted(files, truth)

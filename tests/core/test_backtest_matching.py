@@ -98,6 +98,13 @@ def test_a_wave_is_told_of_in_the_60_days_before_its_alarm_and_while_it_runs(kno
     }
 
 
+def test_a_planted_feed_fault_is_found_by_an_incident_of_severity_feed_which_is_no_page() -> None:
+    record = incident(102, A, mode="feed_silent", kind="feed", severity="feed")
+    run = assess(facts([record], [plant(100, 102, A, kind="feed")])).run
+    assert (run.degradations[0].outcome, run.degradations[0].days_to_page) == ("paged_without_alarm", 2.0)
+    assert (run.summary.missed, run.summary.pages, run.summary.precision) == (0, 0, None)
+
+
 def test_the_alarm_of_an_incident_is_the_first_of_its_members_that_belongs_to_it() -> None:
     known = {A: [wave(A, 20), wave(A, 140)], B: [wave(B, 130)]}
     assert alarm_after([A], at(100), known) == at(140)

@@ -47,8 +47,9 @@ def degradation(fault: Fault, facts: Facts, plain: Waves, tuned: Waves | None) -
     """What became of one degradation."""
     known = [(parse_time(record["known_by"]), record) for record in facts.records]
     telling = [(when, record) for when, record in known if fault.is_told_by(record, when)]
-    page, page_id = _first(telling, "page")
-    ticket_id = _first(telling, "ticket")[1] if page is None else None
+    # A data problem is told as such: it pages nobody, and is no miss.
+    page, page_id = _first(telling, ("page", "feed") if fault.scope.kind == "feed" else ("page",))
+    ticket_id = _first(telling, ("ticket",))[1] if page is None else None
     alarm = fault.wave.alarm_us if fault.wave is not None else alarm_of(fault, plain)
     calibrated = None if tuned is None else alarm_of(fault, tuned)
     begin = fault.start_us if fault.wave is None else fault.wave.alarm_us
@@ -89,10 +90,12 @@ def degradation(fault: Fault, facts: Facts, plain: Waves, tuned: Waves | None) -
     )
 
 
-def _first(telling: Sequence[tuple[int, Mapping[str, Any]]], severity: str) -> tuple[int | None, str | None]:
-    """When the first incident of a severity was known, and its id."""
+def _first(
+    telling: Sequence[tuple[int, Mapping[str, Any]]], severities: Sequence[str]
+) -> tuple[int | None, str | None]:
+    """When the first incident of some severities was known, and its id."""
     return min(
-        ((known, str(record["incident_id"])) for known, record in telling if record["severity"] == severity),
+        ((known, str(record["incident_id"])) for known, record in telling if record["severity"] in severities),
         default=(None, None),
     )
 
