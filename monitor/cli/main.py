@@ -16,6 +16,7 @@ VERBS: Final[dict[str, str]] = {
     "run": "monitor.cli.run:run",
     "ingest": "monitor.cli.ingest:ingest",
     "replay": "monitor.cli.replay:replay",
+    "backtest": "monitor.cli.backtest:backtest",
     "export": "monitor.cli.export:export",
     "simulate": "monitor.cli.simulate:simulate",
     "channels": "monitor.cli.lists:channels",

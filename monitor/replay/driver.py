@@ -11,7 +11,7 @@ import gc
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from msgspec.structs import replace
@@ -61,12 +61,26 @@ class World:
         )
 
 
-class Replay:
-    """Collects lines, then folds them. Memory: the bytes of the events, about 60 more for each, and the state."""
+class Observer(Protocol):
+    """Looks on while a replay folds. It may read what it is given and must change nothing."""
 
-    def __init__(self, params: Params, until_us: int | None = None) -> None:
+    def saw(self, event: Event, recorded_us: int, refused: bool) -> None:
+        """An event was folded, in the order of the log; ``refused``: it became a dead letter just now."""
+
+    def closed(self, tick_us: int, world: World) -> None:
+        """The tick at ``tick_us`` was closed: all events recorded up to it are in ``world``, and no later one."""
+
+
+class Replay:
+    """Collects lines, then folds them. Memory: the bytes of the events, about 60 more for each, and the state.
+
+    With an ``observer`` the fleet takes its contributions tick by tick, which changes no result and costs some time.
+    """
+
+    def __init__(self, params: Params, until_us: int | None = None, observer: Observer | None = None) -> None:
         self.params = params
         self.until_us = until_us
+        self._observer = observer
         self._recorded = array("q")
         self._raw: list[bytes] = []
         self._where = array("q")
@@ -132,23 +146,32 @@ class Replay:
         order_list: list[int] = order.tolist()
         done = packs = 0
         last = self.until_us
+        ticks = None if self._observer is None else _Observed(world, parcels, fleet, self._observer)
         while done < total:
             stop = done + 1
             while stop < total and ordered[stop] == ordered[done]:
                 stop += 1
+            if ticks is not None:
+                ticks.close_before(ordered[done])
             for event, i in self._decoded(order_list[done:stop]):
-                parcels.apply(event, ordered[done], self._raw[i], (i,))
+                if ticks is None:
+                    parcels.apply(event, ordered[done], self._raw[i], (i,))
+                else:
+                    ticks.apply(event, ordered[done], self._raw[i], i)
                 if self.until_us is None and ordered[done] < YEAR_2089_US:
                     last = ordered[done]
             if stop // PACK != done // PACK:
                 packs += 1
-                fleet.step(parcels.take("replay", 0, packs))
+                if ticks is None:
+                    fleet.step(parcels.take("replay", 0, packs))
                 if progress is not None:
                     progress(stop, total)
             done = stop
         if last is not None and total:
+            if ticks is not None:
+                ticks.close_before(last // self.params.tick_us * self.params.tick_us + 1)
             parcels.tick(last // self.params.tick_us * self.params.tick_us)
-        fleet.step(parcels.take("replay", 0, packs + 1))
+        fleet.step(parcels.take("replay", 0, (packs if ticks is None else ticks.packs) + 1))
         fleet.settle()
         world.as_of_us = last
         world.duplicates = self._repeats
@@ -173,6 +196,34 @@ class Replay:
     def _position(self, i: int) -> Position:
         where = self._where[i]
         return self._files[where >> 40], where & (1 << 40) - 1
+
+
+class _Observed:
+    """Folds under the eyes of an observer: ticks are closed one by one, before the events that follow them."""
+
+    def __init__(self, world: World, parcels: ParcelFold, fleet: FleetFold, observer: Observer) -> None:
+        self.packs = 0
+        self._world, self._parcels, self._fleet, self._observer = world, parcels, fleet, observer
+        self._tick: int | None = None  # the next to be closed
+
+    def apply(self, event: Event, recorded_us: int, raw: bytes, i: int) -> None:
+        """Fold one event."""
+        set_aside = len(self._parcels.dead_letters)
+        self._parcels.apply(event, recorded_us, raw, (i,))
+        self._observer.saw(event, recorded_us, len(self._parcels.dead_letters) > set_aside)
+
+    def close_before(self, recorded_us: int) -> None:
+        """Close every tick that lies before an event recorded at ``recorded_us``."""
+        tick_us = self._world.params.tick_us
+        tick = -(-min(recorded_us, YEAR_2089_US) // tick_us)
+        if self._tick is None:
+            self._tick = tick
+        for closing in range(self._tick, tick):
+            self._parcels.tick(closing * tick_us)
+            self.packs += 1
+            self._fleet.step(self._parcels.take("replay", 0, self.packs))
+            self._observer.closed(closing * tick_us, self._world)
+        self._tick = max(self._tick, tick)
 
 
 def _kept(raw: bytes, _: int) -> bytes:

@@ -68,7 +68,8 @@ def assets() -> dict[str, Asset]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, with what all of them may use."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -116,7 +117,7 @@ class Site:
         t = self.translator(request)
         values.setdefault("nonce", None)
         text = (
-            _environment()
+            environment()
             .get_template(template)
             .render(
                 t=t,

@@ -15,12 +15,16 @@ from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from monitor.wire.backtest import Backtest
 from monitor.wire.compat import breaking_changes
+from monitor.wire.fields import Model
 from monitor.wire.models import EVENT_MODELS
 from monitor.wire.records import RECORD_MODELS
 
 Schema = dict[str, Any]
 
+#: What we write: the records, and what ``backtest`` prints.
+WRITTEN_MODELS: Final[dict[str, type[Model]]] = {**RECORD_MODELS, "backtest": Backtest}
 SUFFIX: Final = ".schema.json"
 BASELINE: Final = "baseline"
 
@@ -40,7 +44,7 @@ def generate() -> dict[str, Schema]:
     }
     records = {
         f"{name}{SUFFIX}": _tidy(model.model_json_schema(schema_generator=_Tidy))
-        for name, model in RECORD_MODELS.items()
+        for name, model in WRITTEN_MODELS.items()
     }
     union: Schema = {
         "title": "Event",
@@ -106,7 +110,7 @@ def problems(directory: Path) -> list[str]:
             found.append(f"{path.name}: removed since the baseline")
             continue
         old = json.loads(path.read_text(encoding="utf-8"))
-        written = path.name.removesuffix(SUFFIX) in RECORD_MODELS
+        written = path.name.removesuffix(SUFFIX) in WRITTEN_MODELS
         changes = breaking_changes(old, schemas[path.name], written=written)
         found += [f"{path.name}: {change}" for change in changes]
     return found

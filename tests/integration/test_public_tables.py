@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from made_events import all_in_log, without_ticks
+from made_events import all_in_log, without_ticks, write_lines
 
+from monitor.cli.backtest import backtest
 from monitor.cli.dead_letters import dead_letters
 from monitor.cli.ingest import ingest
 from monitor.connectors.csv_file import read_csv
@@ -182,3 +184,22 @@ def test_ingested_twice_the_log_says_the_same(
     half = {json.dumps(event, sort_keys=True) for event in stored}
     assert len(stored) == 2 * len(read_table.events)
     assert len(half) == len({json.dumps(event, sort_keys=True) for event in read_table.events})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "until"), [("scms", "2010-01-01T00:00:00Z"), ("shopee", "2024-06-01T00:00:00Z")])
+def test_a_backtest_of_a_log_without_complaints_lists_pages_and_invents_no_figures(
+    table: str, until: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    events: list[Json] = request.getfixturevalue(table).events
+    log = write_lines(tmp_path / "log.jsonl", events)
+    result = CliRunner().invoke(backtest, [str(log), "--until", until, "--json", "--html", str(tmp_path / "out.html")])
+    told = json.loads(result.stdout)
+    summary = told["summary"]
+    assert result.exit_code == int(told["dead_letters"] > 0)
+    end = datetime.fromisoformat(until)
+    known = [one for one in events if datetime.fromisoformat(one.get("recordedtime") or one["time"]) <= end]
+    assert summary["parcels"] == len({one["subject"] for one in known if one["type"] == "parcel.registered.v1"}) > 1_000
+    assert (summary["complaints"], summary["degradations"]) == (0, 0)
+    assert [summary[name] for name in ("precision", "median_lead_days", "false_pages_per_channel_year")] == [None] * 3
+    assert all(incident["right"] is None and incident["lead_days"] is None for incident in told["incidents"])
