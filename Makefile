@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo test lint bench schemas docs setup constraints clean
+.PHONY: help demo test lint bench faults schemas docs setup constraints clean
 
 PYTHON ?=
 export PYTHON
@@ -34,6 +34,12 @@ lint: setup ## ruff, mypy --strict and the import rules
 
 bench: setup ## measure speed (minutes)
 	@$(py) -m pytest -m bench tests/bench $(PYTEST_ARGS)
+
+faults: setup ## kill workers and brokers for half an hour; says what it did (FAULTS_SEED=7 repeats a run)
+	@sh deploy/system-packages.sh
+	@mvn --batch-mode --quiet --file tests/kafka/pom.xml verify
+	@FAULTS=long $(py) -m pytest -q -s --timeout=3600 tests/integration/test_kafka_faults.py \
+	    tests/integration/test_kafka_input.py $(PYTEST_ARGS)
 
 schemas: setup ## write schemas/ anew from the models and the layout of the topics
 	@$(py) -m monitor.wire.schemas

@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.json import schema_components
+
 from monitor import __version__
 from monitor.log.kafka.client import CLIENT_ID
 from monitor.log.kafka.layout import REPLICATION, SHORT_DIGITS, SOURCES, Layout, TopicPlan
 from monitor.log.kafka.reading import EXPECTED, GENERATION, TIMESTAMP
+from monitor.log.kafka.states import Position
 from monitor.log.topics import (
     CONTRIBUTIONS,
     DEAD_LETTERS,
@@ -202,10 +205,12 @@ def _said(kind: str, text: str, **properties: Part) -> Part:
 
 _PARCEL_KEY: Final[Part] = {
     "type": ["string", "null"],
-    "description": "The parcel id, from producers other than the monitor: with Kafka's default partitioner (murmur2) "
-    "it leads to the partition in which the parcel is at home. The monitor's own records bear none.",
+    "description": "From producers other than the monitor the parcel id (of an offer or a rule the subject, of a "
+    "decision the target): with Kafka's default partitioner, murmur2, it leads to the partition where the event "
+    "belongs. The monitor's own records bear none.",
 }
 _OF_GENERATION: Final = _string("Id of the generation.")
+_POSITION: Final = schema_components((Position,))[1]["Position"]
 
 _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
     EVENTS: (
@@ -334,7 +339,7 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
                 ),
                 "position": _message(
                     f"The last record of every checkpoint: how far {source} is folded.",
-                    _object(next_offset=_whole(0, "Offset of the next record to fold."), generation=_OF_GENERATION),
+                    {name: _POSITION[name] for name in ("type", "required", "properties")},
                     key="A zero byte and the word position.",
                     headers={},
                 ),

@@ -161,7 +161,7 @@ def _show_fault(row: Incoming, fault: Rejected) -> None:
 
 
 def _report(outcome: Outcome, name: str, option: str, dry_run: bool, as_json: bool) -> None:
-    notice = _notice(outcome)
+    notice = _notice(outcome, option.startswith("--broker"))
     if as_json:
         report = {
             "events": outcome.accepted,
@@ -194,12 +194,17 @@ def _report(outcome: Outcome, name: str, option: str, dry_run: bool, as_json: bo
     click.echo("\n".join(lines), err=dry_run)
 
 
-def _notice(outcome: Outcome) -> str | None:
+def _notice(outcome: Outcome, on_kafka: bool) -> str | None:
     if not outcome.behind or outcome.frontier_us is None:
         return None
     return (
         f"{many(outcome.behind, 'event')} {'was' if outcome.behind == 1 else 'were'} recorded before "
         f"{from_us(outcome.frontier_us)[:16]}Z, up to which this log had come already. They change parcels, counts and "
         "baselines; what was judged before is not judged again. To have the past judged as if all of it had been "
-        "ingested in one call, stop the monitor and start it with: channel-monitor run --rebuild"
+        "ingested in one call, "
+        + (
+            "ingest all of it in one call into a log with another kafka.topic_prefix."
+            if on_kafka
+            else "stop the monitor and start it with: channel-monitor run --rebuild"
+        )
     )

@@ -23,8 +23,10 @@ _TALKATIVE: Final = (
     *("monitor.live.faust_app", "monitor.live.tables", "monitor.log.faust_reading"),
     *("monitor.log.embedded.transport", "monitor.log.kafka.transport"),
 )
+# What goes wrong there is raised to those who asked, and they say it.
+_SILENT: Final = ("kafka",)
 # Brokers that are away, or a group that rebalances, make these say the same many times a second.
-_REPEATING: Final = ("aiokafka", "faust", "kafka", "mode", "monitor.log.kafka")
+_REPEATING: Final = ("aiokafka", "faust", "mode", "monitor.log.kafka")
 _SAME_S: Final = 30.0
 _MOST_KNOWN: Final = 1_000
 _SECRET_WORDS: Final = ("token", "password", "secret", "authorization", "cookie")
@@ -67,7 +69,8 @@ def configure(level: Level = "info", *, as_json: bool = False) -> None:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
-        library.setLevel(max(logging.WARNING, root.level) if level != "debug" else logging.DEBUG)
+        least = logging.CRITICAL if name in _SILENT else logging.WARNING
+        library.setLevel(max(least, root.level) if level != "debug" else logging.DEBUG)
     logging.captureWarnings(True)
 
 

@@ -13,6 +13,7 @@ import click
 
 from monitor.cli.common import FoundProblem, WrongUse
 from monitor.cli.logs import quiet
+from monitor.live.version import state_version
 from monitor.log.embedded import EmbeddedLog
 from monitor.log.embedded.schema import FILE_NAME
 from monitor.log.protocol import Log
@@ -110,8 +111,10 @@ def opened(settings: Settings, place: Place, *, create: bool = False) -> Log:
         from monitor.log.kafka import KafkaLog
 
         quiet()
-        partitions = settings.log.partitions if create else None
-        return KafkaLog.open(kafka_settings(settings, broker), create=create, partitions=partitions)
+        ours = kafka_settings(settings, broker)
+        if create:
+            return KafkaLog.open(ours, partitions=settings.log.partitions)
+        return KafkaLog.open(ours, create=False, state_version=state_version(settings.params()))
     return opened_directory(settings, place.directory_of(settings), create=create)
 
 

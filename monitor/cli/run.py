@@ -27,7 +27,7 @@ from monitor.live.clock import Feed, Ticker
 from monitor.live.engine import Engine, EngineError, EngineSettings
 from monitor.live.folding import FleetHandler, ParcelHandler
 from monitor.live.views import LiveViews
-from monitor.log.records import LogError
+from monitor.log.records import LogBusyError, LogError
 from monitor.log.topics import CONTRIBUTIONS, EVENTS
 from monitor.read.lists import Samples
 from monitor.settings import ConfigError, Settings, load_settings
@@ -87,13 +87,13 @@ def run(
     if role != "all" and place.broker_of(settings) is None:
         raise WrongUse(f"--role {role} is for several programs on one Kafka: give --broker too.")
     configure(settings.logging.level, as_json=settings.logging.as_json)
-    shared = False
+    shared = bool(restarts)  # brokers may be away when a worker begins again; at the first start they should be there
     try:
         with host_of(settings, place, rebuild=rebuild) as on:  # not in the event loop: Ctrl-C must end it
             shared = on.shared
             asyncio.run(_Monitor(on, settings, page, feed, role, any_port=port is None).run())
     except (LogError, EngineError, UnusableFile) as error:
-        if shared and not isinstance(error, UnusableFile) and may_restart(restarts):
+        if shared and not isinstance(error, UnusableFile | CannotListen) and may_restart(restarts):
             restart(str(error), restarts)
         raise FoundProblem(str(error)) from None
 
@@ -122,6 +122,10 @@ def _web_settings(settings: Settings, host: str | None, port: int | None) -> Web
         recent_days=params.recent_days,
         min_sample=params.min_sample,
     )
+
+
+class CannotListen(EngineError):
+    """The port cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +187,9 @@ class _Monitor:
             await engine.ready.wait()
             while sum(engine.lag().values()):
                 await asyncio.sleep(_RETIRE_LOOK_S)
-            for generation in await asyncio.to_thread(host.retire):
-                _LOG.info("generation_retired", generation=generation)
+            with suppress(LogBusyError):  # the next start tries again
+                for generation in await asyncio.to_thread(host.retire):
+                    _LOG.info("generation_retired", generation=generation)
 
         async def feed() -> None:
             if self._feed is not None:
@@ -228,7 +233,7 @@ class _Monitor:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not self._any_port:
                 await runner.cleanup()
-                raise EngineError(
+                raise CannotListen(
                     f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port; 0 takes a "
                     "free one."
                 ) from None

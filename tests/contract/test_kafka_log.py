@@ -271,6 +271,24 @@ def test_a_tick_of_another_ticker_counts_as_having_passed(foreign: Callable[...,
     assert values(log) == [tick_event(TICK_US)]
 
 
+def test_a_tick_is_not_left_to_a_ticker_that_died(log: KafkaLog) -> None:
+    dead = TransactionalProducer(log.settings, f"{log.settings.topic_prefix}dead", 10)
+    dead.open()
+    dead.begin()
+    headers = [("timestamp_us", b"%d" % TICK_US), ("expected", b"0")]
+    dead.produce(log.layout.topic("events", ""), 0, None, tick_event(TICK_US), headers=headers)
+    dead.flush()
+    dead.close()
+
+    def make(margin_us: int) -> list[NewRecord]:
+        floor_us = max(map(reached, log.last_records(0)[1]), default=0)
+        return [] if floor_us > TICK_US else [event(b"ours", timestamp_us=TICK_US, holds_until_us=TICK_US)]
+
+    log.append_made(make)
+    log.reader.settled_ends([log.place_of("events", 0)])
+    assert values(log) == [b"ours"]
+
+
 def test_someone_who_always_comes_between_ends_the_attempts(
     foreign: Callable[..., int], log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

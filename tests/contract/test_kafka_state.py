@@ -233,6 +233,8 @@ def test_a_follower_who_was_away_too_long_is_told(
     with pytest.raises(LogError, match="forgotten deletions since"):
         log.changes(PARCELS, seen)
     assert [change.key for change in log.changes(PARCELS)] == [b"a", b"a"]
+    seen = max(change.offset for change in log.changes(PARCELS))
+    assert list(log.changes(PARCELS, seen)) == []  # where nothing has happened since, nothing is forgotten
 
 
 def test_a_snapshot_never_shows_a_state_ahead_of_its_outputs(backend: KafkaBackend, worker: Worker) -> None:

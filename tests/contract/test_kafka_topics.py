@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 from backends import SOURCE, KafkaBackend, Worker, contribution, event, values
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePattern,
+    ResourceType,
+)
 from kafka_cluster import KafkaCluster, free_ports
 
 from monitor.log.kafka import KafkaLog, KafkaSettings
-from monitor.log.records import LogBusyError, LogError
+from monitor.log.records import LogBusyError, LogError, Shard
 
 pytestmark = pytest.mark.kafka
 YEAR_US = 365 * 86_400_000_000
@@ -248,6 +257,56 @@ def test_what_keeps_a_log_out_is_said(secure: KafkaCluster, tmp_path: Path) -> N
             KafkaLog.open(KafkaSettings.from_url(url, **fields))
         assert secure.password not in str(raised.value)
     KafkaLog.open(right).close()
+
+
+#: What an administrator grants to the user of a log, for names that begin with its prefix.
+RIGHTS = {
+    ResourceType.TOPIC: ("DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "DELETE", "READ", "WRITE"),
+    ResourceType.TRANSACTIONAL_ID: ("WRITE",),
+    ResourceType.GROUP: ("READ", "DELETE"),
+}
+
+
+def test_rights_are_asked_for_by_name_and_the_documented_ones_suffice(kafka_jars: None, tmp_path: Path) -> None:
+    guard = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with KafkaCluster(tmp_path / "guarded", secure=True, overrides=guard) as cluster:
+        settings = KafkaSettings.from_url(
+            f"kafka://{cluster.secure_bootstrap}",
+            topic_prefix="eu.",
+            security_protocol="SASL_SSL",
+            username=cluster.username,
+            password=cluster.password,
+            ssl_cafile=cluster.ca_file,
+        )
+        with pytest.raises(LogError, match=r"forbids this to monitor .*that begin with 'eu\.'"):
+            KafkaLog.open(settings)
+        granted = [
+            ACL(
+                f"User:{cluster.username}",
+                "*",
+                ACLOperation[operation],
+                ACLPermissionType.ALLOW,
+                ResourcePattern(kind, "eu.", ACLResourcePatternType.PREFIXED),
+            )
+            for kind, operations in RIGHTS.items()
+            for operation in operations
+        ]
+        with cluster.admin() as admin:
+            admin.create_acls(granted)
+        with KafkaLog.open(settings, state_version="1") as log:
+            assert log.findings() == []
+            log.append([event(b"x")])
+            worker = Worker(log)
+            worker.acquire()
+            assert worker.write(1, outputs=[contribution(b"+1")]) is None
+            worker.trim(Shard("contributions", 0), 1)
+            worker.close()
+            assert (values(log), log.headers()) == ([b"x"], {Shard("events", 0): 1})
+            with KafkaLog.open(settings, state_version="2") as newer:
+                assert newer.generations.retire(newer.generation, keep=0) == [log.generation]
 
 
 @pytest.mark.parametrize(

@@ -224,11 +224,12 @@ class Feeder(threading.Thread):
     ``rate`` events a second, in parts; more when they are asked for.
     """
 
-    def __init__(self, world: KafkaWorld, lines: Sequence[bytes], rate: float) -> None:
+    def __init__(self, world: KafkaWorld, lines: Sequence[bytes], rate: float, part: int) -> None:
         super().__init__(daemon=True, name="feeder")
         self._world = world
         self._lines = lines
-        self._pause_s = PART / rate
+        self._part = part
+        self._pause_s = part / rate
         self._more = threading.Semaphore(0)  # parts that are asked for
         self._hurry = False
         self._enough = False
@@ -241,7 +242,7 @@ class Feeder(threading.Thread):
         try:
             with self._world.open(create=True) as log:
                 while self.left and not self._enough:
-                    part = self._lines[self.done : self.done + PART]
+                    part = self._lines[self.done : self.done + self._part]
                     self._ingest(log, part)
                     self.done += len(part)
                     self._world.acknowledged += part
@@ -268,12 +269,13 @@ class Feeder(threading.Thread):
 
     def burst(self, events: int) -> None:
         """Feed so many at once."""
-        self._more.release(-(-events // PART))
+        self._more.release(max(-(-events // self._part), 0))
 
     def wait_for(self, events: int, timeout_s: float = 120.0) -> None:
         """Until so many are in the log."""
-        self.burst(events - self.done)
-        wait_until(lambda: self.done >= events or not self.is_alive(), f"{events} events fed", timeout_s)
+        wait_until(
+            lambda: self.done >= min(events, len(self._lines)) or not self.is_alive(), f"{events} events fed", timeout_s
+        )
         self._check()
 
     def finish(self, timeout_s: float = 180.0) -> None:
@@ -369,9 +371,9 @@ class KafkaWorld:
         worker.start()
         return worker
 
-    def feed(self, lines: Sequence[bytes], rate: float = 1_000) -> Feeder:
+    def feed(self, lines: Sequence[bytes], rate: float = 1_000, part: int = PART) -> Feeder:
         """Begin to feed ``lines``, ``rate`` of them a second."""
-        feeder = Feeder(self, lines, rate)
+        feeder = Feeder(self, lines, rate, part)
         self.feeders.append(feeder)
         feeder.start()
         return feeder

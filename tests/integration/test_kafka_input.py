@@ -6,7 +6,6 @@ As :mod:`test_kafka_faults`, it prints its seed and what it did.
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -107,22 +106,36 @@ def test_gateways_that_append_at_once_agree_on_the_time_of_what_concerns_every_p
         for i, line in enumerate(of_type(lines, "complaint.opened.v1"))
     ]
     lines = sorted([*lines, *about_orders], key=recorded)
-    a, b = world.worker("a"), world.worker("b")
-    begun = time.monotonic()
-    files = [lines_to(world.folder / f"{i}.jsonl", lines[i::3]) for i in range(3)]
-    rounds = 4 if LONG else 1
-    for _ in range(rounds):
-        beside = [world.beside("ingest", file, "--history") for file in files]
-        assert [process.wait(180) for process in beside] == [0, 0, 0]
-    world.acknowledged += rounds * lines
-    say(
-        f"  {rounds} x {len(lines):,} events by three gateways in {time.monotonic() - begun:.1f} s; "
-        f"{len(everywhere) + len(about_orders)} of them for every partition"
-    )
-    told(world, in_order=False)
-    assert about_orders
-    for worker in (a, b):
+    half = len(lines) // 2
+    # The tickers' clock goes through the first half of the world while it is fed.
+    begin, until = (datetime.fromisoformat(recorded(lines[i])) for i in (0, half))
+    clock = running(begin - timedelta(days=4), round((until - begin) / timedelta(seconds=40)))
+    workers = [world.worker(name, clock=clock) for name in "ab"]
+    feeders = [world.feed(lines[i:half:3], rate=half / 3 / 20, part=100) for i in range(3)]
+    for feeder in feeders:
+        feeder.wait_for(half // 3)
+    for worker in workers:
         worker.stop()
+    say(f"  {half:,} events by three gateways, in parts, and {ticks_said(world)}, some of them by two tickers")
+    workers = [world.worker(name) for name in "cd"]
+    files = [lines_to(world.folder / f"{i}.jsonl", lines[half + i :: 3]) for i in range(3)]
+    beside = [world.beside("ingest", file, "--history") for file in files]
+    assert [process.wait(180) for process in beside] == [0, 0, 0]
+    world.acknowledged += lines[half:]
+    say(f"  {len(lines) - half:,} events by three processes, and now {ticks_said(world)}")
+    say(f"  {len(everywhere) + len(about_orders)} events concern every partition")
+    told(world, in_order=False)
+    for worker in workers:
+        worker.stop()
+
+
+def ticks_said(world: KafkaWorld) -> str:
+    """How many ticks there are, after a look that they are the same everywhere and none is there twice."""
+    ticks = ticks_in(world)
+    for partition, there in ticks.items():
+        assert there == sorted(set(there)), f"partition {partition} has a tick twice, or one behind a later one"
+        assert there == ticks[0], f"partition {partition} has other ticks than partition 0"
+    return f"{len(ticks[0])} ticks once in every partition"
 
 
 def test_every_tick_of_two_tickers_is_in_every_partition_once(kafka: KafkaCluster, make_world: MakeWorld) -> None:
@@ -138,13 +151,10 @@ def test_every_tick_of_two_tickers_is_in_every_partition_once(kafka: KafkaCluste
     wait_until(lambda: len(ticks_in(world)[0]) >= fed + wanted, "the tickers tick", 300)
     for worker in (a, b):
         worker.stop()
-    ticks = ticks_in(world)
-    for partition, there in ticks.items():
-        assert there == sorted(set(there)), f"partition {partition} has a tick twice"
-        assert there == ticks[0], f"partition {partition} has other ticks than partition 0"
-    ticked = ticks[0][fed:]
+    said = ticks_said(world)
+    ticked = ticks_in(world)[0][fed:]
     distances = Counter((after - before) // DEFAULTS.tick_us for before, after in pairwise(ticked))
-    say(f"  {len(ticked)} ticks by two clocks; grid points from one to the next: {dict(distances)}")
+    say(f"  {said}, {len(ticked)} of them by two clocks; grid points from one to the next: {dict(distances)}")
     world.worker("c", clock=still(begin))
     told(world)
 

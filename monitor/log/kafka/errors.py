@@ -8,6 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from kafka.errors import KafkaError as PythonError
+from kafka.errors import NodeNotReadyError
 
 from monitor.log.kafka.client import KafkaSettings
 from monitor.log.records import FencedError, LogBusyError, LogError
@@ -129,6 +130,8 @@ def _read(error: BaseException | KafkaError) -> tuple[int | None, str, bool]:
         error = error.args[0]
     if isinstance(error, KafkaError):
         return error.code(), error.str().rstrip("."), error.retriable()
+    if isinstance(error, NodeNotReadyError):
+        return None, "no broker can be reached", True
     if isinstance(error, PythonError):
         text = str(error).removeprefix(f"{type(error).__name__}: ").rstrip(".")
         return getattr(error, "errno", None), text or type(error).__name__, bool(getattr(error, "retriable", False))

@@ -6,6 +6,7 @@ those of the old one go on, and whoever goes back to the old version finds its s
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import UTC, datetime
 from typing import Final
@@ -23,7 +24,7 @@ _TRANSACTION_S: Final = 20.0
 
 
 class Generations:
-    """The topic ``meta`` of a log. Every method blocks, and may raise :class:`LogError`."""
+    """The topic ``meta`` of a log. Every method blocks, and may raise :class:`LogError`. Safe for threads."""
 
     def __init__(self, settings: KafkaSettings, layout: Layout, reader: Reader) -> None:
         self._settings = settings
@@ -32,13 +33,15 @@ class Generations:
         self._place = (layout.meta, 0)
         self._meta = Meta()
         self._read_to = 0
+        self._looking = threading.Lock()
 
     def look(self) -> Meta:
         """What has been said up to now."""
-        end = self._reader.end(self._place)
-        self._meta.add(message.value() or b"" for message in self._reader.read(self._place, self._read_to, end))
-        self._read_to = max(end, self._read_to)
-        return self._meta
+        with self._looking:
+            end = self._reader.end(self._place)
+            self._meta.add(message.value() or b"" for message in self._reader.read(self._place, self._read_to, end))
+            self._read_to = max(end, self._read_to)
+            return self._meta.copy()
 
     def identity(self, partitions: int | None = None) -> LogIdentity:
         """Which log this is. ``partitions``: say so if nobody has yet; None: raise :class:`LogError` then."""

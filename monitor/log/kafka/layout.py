@@ -150,6 +150,9 @@ def examine(plans: Sequence[TopicPlan], seen: Mapping[str, TopicSeen], replicati
                     "with another topic_prefix.",
                 )
             )
+        if not topic.config:
+            text = f"The settings of topic {plan.name} cannot be read; grant DescribeConfigs, so that they are checked."
+            found.append(Finding(False, text))
         wrong = {name: value for name, value in plan.config.items() if topic.config.get(name, value) != value}
         for name, value in wrong.items():
             if name == "max.message.bytes" and int(topic.config[name]) > int(value):
@@ -157,6 +160,14 @@ def examine(plans: Sequence[TopicPlan], seen: Mapping[str, TopicSeen], replicati
             remedy = f"kafka-configs --alter --topic {plan.name} --add-config {name}={value}"
             found.append(
                 Finding(name in VITAL, f"Topic {plan.name} has {name}={topic.config[name]}, not {value}; `{remedy}`.")
+            )
+        if topic.replicas >= REPLICATION and topic.config.get("min.insync.replicas") == "1":
+            found.append(
+                Finding(
+                    False,
+                    f"Topic {plan.name} has min.insync.replicas=1: what only one broker has confirmed is lost with it; "
+                    f"`kafka-configs --alter --topic {plan.name} --add-config min.insync.replicas=2`.",
+                )
             )
         if topic.replicas < replication:
             found.append(

@@ -201,9 +201,7 @@ class KafkaLog:
         return self._writer.append_made(make)
 
     def last_records(self, partition: int) -> tuple[int, list[LogRecord]]:
-        """The end of a partition of ``events``, and one of the records that bring it furthest (none if it is empty);
-        what is not committed yet may count.
-        """
+        """The end of a partition of ``events``, and one of the records that bring it furthest (none if it is empty)."""
         return self._writer.last_records(partition)
 
     def scan(self, topic: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[LogRecord]:

@@ -13,14 +13,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
 PARTITIONER: Final = "murmur2"
+
+
+class _Log(msgspec.Struct, tag_field="kind", tag="log"):
+    id: str
+    partitions: int
+    partitioner: str
+    created_at: str
+
+
+class _Generation(msgspec.Struct, tag_field="kind", tag="generation"):
+    generation: str
+    state_version: str
+    created_at: str
+
+
+class _Rebuild(msgspec.Struct, tag_field="kind", tag="rebuild"):
+    created_at: str
+
+
+class _Retired(msgspec.Struct, tag_field="kind", tag="retired"):
+    generation: str
+    created_at: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_Log | _Generation | _Rebuild | _Retired).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +77,10 @@ class Meta:
         """The last generation that has begun and counts."""
         return next((one for one in reversed(self.named) if self.current.get(one.state_version) == one), None)
 
+    def copy(self) -> Meta:
+        """As it is now."""
+        return Meta(self.log, dict(self.current), list(self.named), list(self.retired))
+
     def add(self, values: Iterable[bytes]) -> None:
         """Take records in; those of later versions of this program that nobody here understands are passed over."""
         for value in values:
@@ -61,38 +88,35 @@ class Meta:
                 said = _decode(value)
             except msgspec.MsgspecError:
                 continue
-            kind = said.get("kind")
-            if kind == "log" and self.log is None:
-                self.log = LogIdentity(said["id"], said["partitions"], said["partitioner"])
-            elif kind == "generation" and said["state_version"] not in self.current:
-                generation = Generation(said["generation"], said["state_version"])
+            if isinstance(said, _Log):
+                self.log = self.log or LogIdentity(said.id, said.partitions, said.partitioner)
+            elif isinstance(said, _Rebuild):
+                self.current.clear()
+            elif isinstance(said, _Retired):
+                self.retired.append(said.generation)
+                self.named = [one for one in self.named if one.id != said.generation]
+                self.current = {v: one for v, one in self.current.items() if one.id != said.generation}
+            elif said.state_version not in self.current:
+                generation = Generation(said.generation, said.state_version)
                 self.current[generation.state_version] = generation
                 self.named.append(generation)
-            elif kind == "rebuild":
-                self.current.clear()
-            elif kind == "retired":
-                self.retired.append(said["generation"])
-                self.named = [one for one in self.named if one.id != said["generation"]]
-                self.current = {v: one for v, one in self.current.items() if one.id != said["generation"]}
 
 
 def log_record(identity: LogIdentity, created_at: str) -> bytes:
     """The record that says which log this is."""
-    said = {"id": identity.id, "partitions": identity.partitions, "partitioner": identity.partitioner}
-    return _encode({"kind": "log", **said, "created_at": created_at})
+    return _encode(_Log(identity.id, identity.partitions, identity.partitioner, created_at))
 
 
 def generation_record(generation: Generation, created_at: str) -> bytes:
     """The record that claims to be the generation of a version."""
-    said = {"generation": generation.id, "state_version": generation.state_version}
-    return _encode({"kind": "generation", **said, "created_at": created_at})
+    return _encode(_Generation(generation.id, generation.state_version, created_at))
 
 
 def rebuild_record(created_at: str) -> bytes:
     """The record behind which every version has a new generation."""
-    return _encode({"kind": "rebuild", "created_at": created_at})
+    return _encode(_Rebuild(created_at))
 
 
 def retired_record(generation: str, created_at: str) -> bytes:
     """The record that takes a generation away."""
-    return _encode({"kind": "retired", "generation": generation, "created_at": created_at})
+    return _encode(_Retired(generation, created_at))

@@ -75,9 +75,12 @@ class Offsets:
         offset = self._ask({place: time_ms}, committed=False)[place]
         return None if offset < 0 else offset
 
-    def settled_ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        """:meth:`ends`, once every transaction that is open now has ended; others may have been opened since."""
-        return self._ends_beyond(self.ends(places, committed=False), self._settings.timeout_s)
+    def settled_ends(self, places: Iterable[Place], at_most_s: float | None = None) -> dict[Place, int]:
+        """:meth:`ends`, once every transaction that is open now has ended; others may have been opened since.
+        :class:`LogBusyError` if one is still open after ``at_most_s``, or ``timeout_s``.
+        """
+        wait_s = self._settings.timeout_s if at_most_s is None else at_most_s
+        return self._ends_beyond(self.ends(places, committed=False), wait_s)
 
     def wait_until_visible(self, last: Mapping[Place, int], at_most_s: float) -> None:
         """Wait until readers see the committed records at these offsets; raises nothing. The marks of a commit are set

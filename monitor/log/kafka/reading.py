@@ -28,6 +28,7 @@ GENERATION: Final = "generation"
 Message = Any  # the client's own type says of every part that it may be None, for the messages that are errors
 _MESSAGES_AT_ONCE: Final = 2_000
 _POLL_S: Final = 0.1
+_IDLE_CONSUMERS: Final = 8  # each has threads of its own
 
 
 class Reader(Offsets):
@@ -102,7 +103,7 @@ class Reader(Offsets):
         try:
             yield consumer
         finally:
-            if self._closed:
+            if self._closed or len(idle) >= _IDLE_CONSUMERS:
                 consumer.close()
             else:
                 consumer.unassign()

@@ -30,7 +30,7 @@ from monitor.log.records import Change, Checkpoint, FencedError, LogBusyError, L
 from monitor.log.topics import EVENTS
 
 _LOG: Final = logging.getLogger(__name__)
-TRANSACTION_S: Final = 60.0
+TRANSACTION_S: Final = 30.0
 _THREADS: Final = 32
 _SHOW_S: Final = 0.05
 _ASK_AGAIN_S: Final = 1.0

@@ -21,6 +21,7 @@ from monitor.log.records import Change, LogError
 POSITION_KEY: Final = b"\0position"
 _SEPARATOR: Final = b"\0"
 _MARGIN_MS: Final = 3_600_000  # clocks of writers and readers may differ
+_TAIL: Final = 2  # behind the last change stand its position and the mark of the commit
 _FIRST_LOOK: Final = 16
 _LOOK_FACTOR: Final = 4
 
@@ -52,7 +53,7 @@ class States:
         may be forgotten.
         """
         start = after_offset + 1
-        if 0 < start < end and self._forgotten(place, start):
+        if 0 < start < end - _TAIL and self._forgotten(place, start):
             raise LogError(f"{place[0]} has forgotten deletions since offset {after_offset}; read it again from -1.")
         return self._changes(place, start, end)
 

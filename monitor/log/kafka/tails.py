@@ -5,8 +5,7 @@ partition. If that is the true one, nothing came between, and the record's times
 otherwise the records from there on have to be looked at. Records of other producers tell nothing, so each of them is
 looked at, back to one of ours.
 
-What is not committed yet is read, too: if it is given up later, a partition was believed to have come further than it
-has, and times are put further ahead than needed, which does no harm.
+What is not committed does not count: it may be given up.
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ class Tails:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._known: dict[Place, Tail] = {}
-        self._given_up: dict[Place, set[int]] = {}
 
     def furthest(self, place: Place, end: int) -> LogRecord | None:
         """One of the records before ``end`` that bring a place furthest; None if it has none. Blocks while it reads;
@@ -69,26 +67,18 @@ class Tails:
         """Spare the next look: ``record``, the last of a transaction, has been committed."""
         if as_expected:
             self._known[place] = Tail(record.offset + 2, record)  # behind it stands the mark of the commit
-        self._given_up.pop(place, None)
-
-    def given_up(self, place: Place, offset: int) -> None:
-        """A record of ours at ``offset`` was given up, so it tells nothing."""
-        self._given_up.setdefault(place, set()).add(offset)
 
     def _look_back(self, place: Place, end: int, known: Tail) -> LogRecord | None:
         found = known.furthest
         found_us = None if found is None else reached(found)
-        void = self._given_up.get(place, ())
         needed: int | None = None  # the records from here on count
         low, look, start = end, _FIRST_LOOK, known.end
         while low > start:
             high, low = low, max(low - look, start)
-            for message in reversed(list(self._reader.read(place, low, high, committed=False))):
+            for message in reversed(list(self._reader.read(place, low, high))):
                 offset = message.offset()
                 if needed is not None and offset < needed:
                     return found
-                if offset in void:
-                    continue
                 record = record_of(EVENTS, message)
                 record_us = reached(record)
                 if found_us is None or record_us > found_us:

@@ -85,8 +85,8 @@ class KafkaBackend:
 
     async def report(self, consumer: Any, positions: Mapping[Shard, int]) -> None:
         """Commit the positions as the group's offsets, and see whether somebody has begun to fold all anew."""
-        generation = await asyncio.to_thread(lambda: self._log.generation)
-        if generation != self._generation:
+        said = await asyncio.to_thread(self._log.generations.look)
+        if self._generation not in (one.id for one in said.current.values()):
             raise LogError(f"{self._log.name} has begun another generation, to which this worker does not belong.")
         await consumer.report({TP(self.topic(shard.topic), shard.partition): at for shard, at in positions.items()})
 

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -35,7 +36,9 @@ TRANSACTION_S: Final = 20.0
 _ATTEMPTS: Final = 20
 _FIRST_MARGIN_US: Final = 1_000_000
 _LAST_MARGIN_US: Final = 16_000_000
-_PAUSE_S: Final = 0.05  # at most, between two attempts; random, so that two writers do not meet again
+_FIRST_PAUSE_S: Final = 0.05  # at most, between two attempts; random, so that two writers do not meet again
+_LAST_PAUSE_S: Final = 1.0
+_SETTLE_S: Final = 2.0
 _VISIBLE_S: Final = 2.0
 _ASK_AGAIN_S: Final = 1.0
 
@@ -97,20 +100,32 @@ class Writer:
                             "find no place between theirs; try again when there is less to do."
                         )
                     margin_us = min(max(2 * margin_us, _FIRST_MARGIN_US), _LAST_MARGIN_US)
-                time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 (no secret)
+                pause_s = min(_FIRST_PAUSE_S * 2**conflicts, _LAST_PAUSE_S)
+                time.sleep(random.uniform(0, pause_s))  # noqa: S311 (no secret)
 
     def last_records(self, partition: int) -> tuple[int, list[LogRecord]]:
         """See :meth:`monitor.log.protocol.Log.last_records`."""
         place = self._place_of(EVENTS, partition)
         with self._lock:
             if not self._making:
-                end = self._reader.end(place, committed=False)
+                end = self._reader.end(place)
             else:
                 if not self._ends:
-                    self._ends = self._reader.ends(self._events, committed=False)
+                    self._ends = self._settled()
                 end = self._noted[partition] = self._ends[place]
             furthest = self._tails.furthest(place, end)
             return end, [] if furthest is None else [furthest]
+
+    def _settled(self) -> dict[Place, int]:
+        """Where the partitions end, once the transactions that are open have ended; the one that stays open long, of a
+        writer that died, is not waited for.
+
+        What is not committed does not count, for it may be given up: a tick that another writer has not committed is
+        not there. Should it lie between after all, :meth:`_hold` sees it.
+        """
+        with suppress(LogBusyError):
+            return self._reader.settled_ends(self._events, _SETTLE_S)
+        return self._reader.ends(self._events)
 
     def close(self) -> None:
         """Give back what is held."""
@@ -137,8 +152,6 @@ class Writer:
             raise
         if not holds:
             producer.abort()
-            for place, offset in zip(sent.places, sent.offsets, strict=True):
-                self._tails.given_up(place, offset)
             return None
         try:
             producer.commit()
