@@ -8,22 +8,19 @@ age cap, which is never judged.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from monitor.core import arrays
 from monitor.core import cells as c
 from monitor.core.baseline import Floats, Ints
-from monitor.core.evidence import ALTERNATIVES
+from monitor.core.evidence import ALTERNATIVES, LN_M, ROWS
 from monitor.core.vocabulary import CLOCKS
 
 KINDS: Final = len(CLOCKS)
-#: Rows of ``evidence``: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after that.
-LN_M, CUSUM, SEEN, EXPECTED, SINCE = range(5)
-#: Rows of ``spread``: exits and expected of the running week, Σ[(O − E)² − E], Σ E², weeks.
-WEEK_O, WEEK_E, EXCESS, SQUARES, WEEKS = range(5)
 #: An exit that became known later than this many days is no evidence of a day; the parcel just leaves the risk set.
 TOO_LATE_FOR_EVIDENCE: Final = 30
 
@@ -47,7 +44,7 @@ class Channel(Struct):
 
 def new_channel(ages: int) -> Channel:
     """A channel nothing is known of."""
-    evidence = np.zeros((5, KINDS, len(ALTERNATIVES)))
+    evidence = np.zeros((ROWS, KINDS, len(ALTERNATIVES)))
     evidence[LN_M] = -np.inf
     return Channel(
         life={},
@@ -56,7 +53,7 @@ def new_channel(ages: int) -> Channel:
         risk=np.zeros((KINDS, ages), dtype=np.int64),
         tally=np.zeros((2, KINDS, ages - 1)),
         weekday=np.zeros((2, KINDS, 7)),
-        spread=np.zeros((5, KINDS)),
+        spread=np.zeros((7, KINDS)),
         trail=np.zeros((KINDS, 7)),
         evidence=evidence,
         judged_days=0,
@@ -112,20 +109,8 @@ def is_warm(channel: Channel) -> bool:
     return bool(channel.recent or channel.booked or channel.risk[:, :-1].any())
 
 
-def to_plain(value: Any) -> Any:
-    """An array as [type, shape, bytes]."""
-    if isinstance(value, np.ndarray):
-        return [value.dtype.str, list(value.shape), value.tobytes()]
-    raise TypeError(f"cannot encode {type(value).__name__}")
-
-
-def _from_plain(kind: type, value: Any) -> Any:
-    dtype, shape, data = value
-    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
-
-
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=to_plain)
-_decoder: Final = msgspec.msgpack.Decoder(Channel, dec_hook=_from_plain)
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=arrays.to_plain)
+_decoder: Final = msgspec.msgpack.Decoder(Channel, dec_hook=arrays.from_plain)
 
 
 def encode(channel: Channel) -> bytes:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.baseline import Floats
 
@@ -28,6 +29,11 @@ FACTORS: Final = (0.7, 0.35, 0.08)
 STRETCHES: Final = (1.35, 1.8)
 #: The alternative that means that a stage stands still rather than being slow.
 STALLED: Final = 2
+#: Rows of a node's evidence: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after
+#: that; the ℓ of the last days, of which a day keeps ``KEEP``.
+LN_M, CUSUM, SEEN, EXPECTED, SINCE, LATELY = range(6)
+ROWS: Final = 6
+KEEP: Final = 0.9
 
 
 def stretched(increments: Floats, k: float) -> Floats:
@@ -70,6 +76,23 @@ def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, sc
         y = np.maximum(stretched(increments, k) * scale[..., None], 1e-12)
         out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
     return out
+
+
+def accumulate(state: Floats, judged: NDArray[np.bool_], ell: Floats, seen: Floats, expected: Floats, day: int) -> None:
+    """Add a day's ℓ to ``state`` ``[node, row, clock, alternative]`` where ``judged`` ``[node, clock]``.
+
+    Beside ln M runs a CUSUM of the same ℓ; ``seen`` and ``expected`` exits ``[node, clock]`` are summed since the day
+    on which it left zero.
+    """
+    now = judged[..., None]
+    state[:, LN_M] = np.where(now, update(state[:, LN_M], ell), state[:, LN_M])
+    fresh = now & (state[:, CUSUM] <= 0)
+    state[:, SINCE] = np.where(fresh, day, state[:, SINCE])
+    for row, today in ((SEEN, seen), (EXPECTED, expected)):
+        so_far = np.where(fresh, 0.0, state[:, row])
+        state[:, row] = np.where(now, np.round(so_far + today[..., None], 9), state[:, row])
+    state[:, LATELY] = np.where(now, np.round(KEEP * state[:, LATELY] + ell, 9), state[:, LATELY])
+    state[:, CUSUM] = np.where(now, np.round(np.maximum(state[:, CUSUM] + ell, 0.0), 9), state[:, CUSUM])
 
 
 def update(ln_m: Floats, ell: Floats) -> Floats:

@@ -14,21 +14,16 @@ The watermark is the grid time less the 90% quantile of the reporting lag of clo
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from functools import partial
+from collections.abc import Iterable, MutableMapping
 
 from msgspec import Struct
 
 from monitor.core import cells as c
+from monitor.core.alarms import Alarms
 from monitor.core.channel import Channel, add, is_warm, new_channel, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
-from monitor.core.incidents import (
-    TRAILING_DAYS,
-    Incident,
-    Note,
-    judge_incident,
-    keeps_from_learning,
-)
+from monitor.core.groups import Group, Membership, judge_groups
+from monitor.core.incidents import TRAILING_DAYS, Incident, Note
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
 from monitor.core.vocabulary import DAY_US, HOUR_US
@@ -71,6 +66,7 @@ class FleetFold:
         self,
         params: Params,
         channels: MutableMapping[str, Channel],
+        groups: MutableMapping[str, Group],
         incidents: MutableMapping[str, Incident],
         held: MutableMapping[str, Segment],
         unresolved: MutableMapping[str, Unresolved],
@@ -79,6 +75,7 @@ class FleetFold:
     ) -> None:
         self.params = params
         self.channels = channels
+        self.groups = groups
         self.incidents = incidents
         self.held = held
         self.unresolved = unresolved
@@ -87,8 +84,8 @@ class FleetFold:
         self.changed: dict[str, Incident] = {}
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
-        self._names: list[str] | None = None
-        self._open = {i.channel: i.incident_id for _, i in sorted(incidents.items()) if not i.closed_us}
+        self._membership: Membership | None = None
+        self._alarms = Alarms(params, incidents, self._put)
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
             self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
@@ -138,6 +135,10 @@ class FleetFold:
         rest.announced += segment.announced
         rest.matched += segment.matched
         rest.decisions += segment.decisions
+        for carrier, (n, hours) in segment.scans.items():
+            scans = rest.scans.setdefault(carrier, [0, 0])
+            scans[0] += n
+            scans[1] += hours
         self.held[key] = rest
         keys.add(key)
 
@@ -197,7 +198,7 @@ class FleetFold:
                 channel = self.channels.get(name)
                 if channel is None:
                     channel = new_channel(self.params.age_cap_days + 2)
-                    self._names = None
+                    self._membership = None
                 add(channel, changes, self.header.open_day, window)
                 self.channels[name] = channel
             del self.held[key]
@@ -283,24 +284,22 @@ class FleetFold:
             return
         incident.notes = [*incident.notes, Note(decision.recorded_us, decision.what, decision.by, decision.note)]
         incident.revision += 1
-        self._put(incident)
+        self._put(incident, True)
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    def _sorted(self) -> list[str]:
-        if self._names is None:
-            self._names = sorted(self.channels)
-        return self._names
+    def _members(self) -> Membership:
+        if self._membership is None:
+            self._membership = Membership(sorted(self.channels))
+        return self._membership
 
     def _judge(self, day: int, at_us: int) -> None:
-        names = self._sorted()
+        membership = self._members()
+        names = membership.names
         channels = [self.channels[name] for name in names]
-        young: set[str] = set()
-        old: set[str] = set()
-        for name, incident_id in self._open.items():
-            (young if keeps_from_learning(self.incidents[incident_id], day) else old).add(name)
+        young, old = self._alarms.learning(day)
         warm = [is_warm(channel) for channel in channels]
-        verdicts = judge_day(day, names, channels, young, old, self.params, warm, self.header.silent)
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, self.header.silent)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
@@ -308,48 +307,25 @@ class FleetFold:
         in_shadow = day - first_day < self.params.shadow_days
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
-        for name in sorted({*verdicts, *self._open}):
-            verdict = verdicts.get(name)
-            known = self._open.get(name)
-            if known is None and (verdict is None or verdict.ln_m < self.params.ticket_ln_m):
-                continue
-            channel = self.channels[name]
-            before = self.incidents[known].revision if known else 0
-            incident = judge_incident(
-                self.incidents[known] if known else None,
-                name,
-                verdict,
-                day,
-                at_us,
-                in_shadow,
-                partial(_stock, channel, day),
-                self.params,
-            )
-            if incident is None:
-                continue
-            if incident.revision != before:
-                self._put(incident)
-            else:
-                self.incidents[incident.incident_id] = incident
-            if incident.closed_us:
-                self._open.pop(name, None)
-            else:
-                self._open[name] = incident.incident_id
+        shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
 
-    def _put(self, incident: Incident) -> None:
+        def stock(some: Iterable[str]) -> tuple[int, int]:
+            mine = [self.channels[name] for name in some]
+            return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
+
+        self._alarms.after_day(day, at_us, in_shadow, verdicts, shared, self.groups, membership, frozenset(), stock)
+
+    def _put(self, incident: Incident, news: bool) -> None:
         self.incidents[incident.incident_id] = incident
-        self.changed[incident.incident_id] = incident
+        if news:
+            self.changed[incident.incident_id] = incident
 
     def _prune(self, window: int) -> None:
-        for name in self._sorted():
+        for name in self._members().names:
             channel = self.channels[name]
             if any(cohort <= window for cohort in channel.recent):
                 prune(channel, window)
                 self.channels[name] = channel
-
-
-def _stock(channel: Channel, day: int) -> tuple[int, int]:
-    return in_flight(channel), complaints_in(channel, day, TRAILING_DAYS)
 
 
 def in_flight(channel: Channel) -> int:

@@ -20,11 +20,7 @@ from typing import Final
 import msgspec
 
 from monitor.core import cells as c
-from monitor.core.contribution import (
-    Contribution,
-    DeadLetter,
-    Position,
-)
+from monitor.core.contribution import Contribution, DeadLetter, Position
 from monitor.core.events import (
     ClaimSettled,
     ClockTicked,
@@ -53,6 +49,7 @@ from monitor.core.parcel import (
     Complaint,
     Parcel,
     Waiting,
+    abroad_cell,
     cells_of,
     constant_cells,
     feed_of,
@@ -60,7 +57,7 @@ from monitor.core.parcel import (
     outcome,
 )
 from monitor.core.things import EVENTS, Things, thing_of
-from monitor.core.vocabulary import DAY_US, HOUR_US, YEAR_2000_US
+from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
 
 _decode_again = msgspec.json.Decoder(Event).decode
 
@@ -68,6 +65,8 @@ _decode_again = msgspec.json.Decoder(Event).decode
 OUTCOMES: Final = frozenset(INDEX[name] for name in ("delivered", "returned", "lost"))
 #: Longer reporting lags count as this many hours.
 LAG_CAP_HOURS: Final = 168
+#: Complaints that are judged by the age of the parcel.
+COMPLAINT_DAYS: Final = {"not_received": c.NOT_RECEIVED_DAY, "empty_box": c.EMPTY_BOX_DAY}
 #: Outcomes of a settled claim that say the parcel is lost.
 CLAIM_SAYS_LOST = frozenset({"lost", "paid", "won", "granted", "accepted", "approved", "refunded", "settled"})
 
@@ -203,6 +202,7 @@ class ParcelFold:
         data = event.data
         parcel.channel = channel_id(data.destination, data.product, data.carrier, data.service)
         parcel.registered_us = time
+        parcel.origin = data.origin or ORIGIN
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -247,6 +247,9 @@ class ParcelFold:
                 cohort = parcel.registered_us // DAY_US
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT, cohort), 1)
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
+                if event.data.kind in COMPLAINT_DAYS:
+                    kind = COMPLAINT_DAYS[event.data.kind]
+                    self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
                 self._things.refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
             key = hash64("complaint|" + event.data.complaint_id)
@@ -271,10 +274,17 @@ class ParcelFold:
             return
         # Equal times are a default, not a report without delay; history loaded later says nothing of the feed.
         lag = (recorded - time) // HOUR_US
-        if recorded > time and parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
-            lags, lag = self._ledger.segment.lags, min(lag, LAG_CAP_HOURS)
-            lags[lag] = lags.get(lag, 0) + 1
-        feeds, carrier = self._ledger.segment.feeds, feed_of(parcel.channel)
+        segment = self._ledger.segment
+        if parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
+            lag = min(max(lag, 0), LAG_CAP_HOURS)
+            if recorded > time:
+                segment.lags[lag] = segment.lags.get(lag, 0) + 1
+            scans = segment.scans.setdefault(parcel.channel.rsplit("|", 1)[1], [0, 0])
+            scans[0] += 1
+            scans[1] += lag
+            if data.country is not None and data.country != parcel.origin and data.country != parcel.channel[:2]:
+                self._abroad(parcel, c.country_number(data.country), time)
+        feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
         times = parcel.times
@@ -295,6 +305,16 @@ class ParcelFold:
         if wakes or milestone in OUTCOMES:  # an earlier outcome is due earlier, even where no cell tells
             self._schedule(parcel_id, parcel)
         self._differ(parcel, before)
+
+    def _abroad(self, parcel: Parcel, country: int, time: int) -> None:
+        """Note the earliest scan in a country that is neither origin nor destination."""
+        known = parcel.abroad.get(country, 0)
+        if known and known <= time:
+            return
+        parcel.abroad[country] = time
+        if known:
+            self._ledger.add(parcel.channel, abroad_cell(parcel, country, known), -1)
+        self._ledger.add(parcel.channel, abroad_cell(parcel, country, time), 1)
 
     def _scan_untimed(self, parcel_id: str, parcel: Parcel, milestone: int, time: int) -> None:
         """An outcome whose time nobody knows: it counts, and ends the parcel's clocks as if they never ran."""
@@ -355,6 +375,7 @@ class ParcelFold:
             parcel.kept = STONE
             parcel.seen = {}
             parcel.last_place = ""
+            parcel.abroad = {}
         else:
             parcel.kept = FINGERPRINT
             self._things.forget(parcel_id, parcel)

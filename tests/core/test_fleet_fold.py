@@ -7,8 +7,8 @@ import json
 import numpy as np
 from logs import START_DAY, made, registered, replayed, scanned
 
+from monitor.core.block import Block
 from monitor.core.cells import EXIT, split
-from monitor.core.judge import _Block
 from monitor.core.params import Params
 from monitor.replay.driver import World
 from monitor.replay.outputs import picture
@@ -21,7 +21,7 @@ def _judged_next(world: World) -> tuple[int, dict[int, dict[int, int]], dict[int
     channel = world.channels[CHANNEL]
     ages = channel.risk.shape[1] - 1
     day = world.fleet.open_day
-    block = _Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), world.params)
+    block = Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), world.params)
 
     def told(values: np.ndarray) -> dict[int, dict[int, int]]:
         out: dict[int, dict[int, int]] = {}

@@ -1,0 +1,148 @@
+"""A judged day of some channels at once: who was at risk, who left, what that says, and what is learnt from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from monitor.core import cells as c
+from monitor.core import evidence as ev
+from monitor.core.baseline import Floats, p95_days
+from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
+from monitor.core.evidence import CUSUM, LATELY
+from monitor.core.groups import Day
+from monitor.core.params import Params
+from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
+from monitor.core.verdict import Judged, say
+from monitor.core.vocabulary import STAGE_CLOCKS
+
+HALF_LIFE_DAYS = 180.0
+WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
+WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare with
+WARM_UP_EXITS = 10.0  # and so many exits learnt
+WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
+
+
+class Block:
+    """A day of some channels; ``increments`` (ΔH₀) are ``[channel, clock, age]``."""
+
+    def __init__(
+        self,
+        day: int,
+        rows: list[int],
+        channels: Sequence[Channel],
+        increments: Floats,
+        factor: Floats,
+        params: Params,
+    ) -> None:
+        self.day, self.rows, self.params = day, rows, params
+        self.channels = [channels[i] for i in rows]
+        self.ages = increments.shape[-1]
+        self.exits, self.at_risk = self._take()
+        self.increments, self.factor = increments, factor
+        self.margin: Floats = np.full(factor.shape, params.margin)
+        self.special = np.zeros(factor.shape, dtype=bool)
+        self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
+        days = np.array([ch.judged_days for ch in self.channels])
+        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
+        at_risk = self.at_risk.sum(axis=-1) > 0
+        self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
+        self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
+        self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise
+
+    def _take(self) -> tuple[Floats, Floats]:
+        """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
+        booked = [channel.booked.pop(self.day, {}) for channel in self.channels]
+        cells = np.fromiter(chain.from_iterable(booked), dtype=np.int64)
+        counts = np.fromiter(chain.from_iterable(day.values() for day in booked), dtype=np.int64)
+        rows = np.repeat(np.arange(len(booked)), [len(day) for day in booked])
+        plain = cells >> 40 < c.EVENT
+        cells, counts, rows = cells[plain], counts[plain], rows[plain]
+        kind, entry, last = cells >> 40, cells >> 20 & c.MASK, cells & c.MASK
+        age = np.clip(self.day - entry, 0, self.ages)
+        enters = kind < c.EXIT
+        leaves = ~enters & (kind < c.CENSOR) & (self.day - last <= TOO_LATE_FOR_EVIDENCE)
+        clock = np.where(enters, kind - c.ENTER, (kind - c.EXIT) % (c.CENSOR - c.EXIT))
+        risk = np.stack([ch.risk for ch in self.channels])
+        exits, censored = np.zeros_like(risk), np.zeros_like(risk)
+        for into, which in ((risk, enters), (exits, leaves), (censored, ~enters & ~leaves)):
+            np.add.at(into, (rows[which], clock[which], age[which]), counts[which])
+        left = risk - exits - censored
+        aged = np.zeros_like(left)
+        aged[..., 1:] = left[..., :-1]
+        aged[..., -1] += left[..., -1]
+        for channel, row in zip(self.channels, aged, strict=True):
+            channel.risk = row
+        return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
+
+    def weigh(self, cv2: Floats) -> None:
+        """Update ln M and the CUSUMs that say since when."""
+        scale = (1 - self.margin) * self.factor
+        self.raw = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
+        week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
+        ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.special, week)[..., None]
+        state = np.stack([ch.evidence for ch in self.channels])
+        self.before = state[:, CUSUM].copy()
+        ev.accumulate(state, self.judged, ell, self.exits.sum(axis=-1), self.expected, self.day)
+        ln_m = ev.mixture(state[:, ev.LN_M])
+        for channel, row, total in zip(self.channels, state, ln_m, strict=True):
+            channel.evidence = row
+            channel.ln_m = float(total)
+        self._advance(cv2)
+
+    def _advance(self, cv2: Floats) -> None:
+        """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
+        channels = self.channels
+        p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
+        expected = np.round(self.expected, 9)
+        trail = trail_with(np.stack([ch.trail for ch in channels]), expected)
+        spread = np.stack([ch.spread for ch in channels])
+        counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
+        end_of_week(spread, self.exits.sum(axis=-1), expected, self.day, np.array(counts), cv2)
+        for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
+            channel.p95 = days
+            channel.trail = week
+            channel.spread = moments
+            channel.judged_days += 1
+
+    def learn(self, allowed: Sequence[bool]) -> None:
+        """Add the day to the baseline of the channels that may learn from it."""
+        rows = np.flatnonzero(allowed)
+        if not rows.size:
+            return
+        some = [self.channels[int(i)] for i in rows]
+        weekday = self.day % 7
+        plain = (self.at_risk[rows] * -np.expm1(-self.increments[rows])).sum(axis=-1)
+        keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
+        tally = np.stack([ch.tally for ch in some]) * keep
+        plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
+        tally[:, 0] += self.exits[rows] * plain_days[..., None]
+        tally[:, 1] += self.at_risk[rows] * plain_days[..., None]
+        tally = np.round(tally, 9)
+        by_weekday = np.stack([ch.weekday for ch in some])
+        seasoned = np.array([ch.judged_days > WEEKDAYS_FROM_DAY for ch in some])[:, None] & plain_days
+        for row, today in ((0, self.exits[rows].sum(axis=-1)), (1, plain)):
+            old = by_weekday[:, row, :, weekday]
+            by_weekday[:, row, :, weekday] = np.where(seasoned, np.round(old * WEEKDAY_KEEP + today, 9), old)
+        for channel, learnt, factors in zip(some, tally, by_weekday, strict=True):
+            channel.tally = learnt
+            channel.weekday = factors
+
+    def tell(self, found: Day) -> None:
+        """Lay the day's figures into ``found``."""
+        found.judged[self.rows] = self.judged
+        found.special[self.rows] = self.special
+        found.exits[self.rows] = self.exits.sum(axis=-1)
+        found.expected[self.rows] = self.expected
+        found.raw[self.rows] = self.raw
+        found.before[self.rows] = self.before
+        found.lately[self.rows] = np.stack([channel.evidence[LATELY] for channel in self.channels])
+
+    def verdicts(self) -> list[Judged | None]:
+        """For each channel with something judged: ln M, and the clock and alternative that say most."""
+        return [
+            say(channel.evidence, channel.ln_m) if self.judged[i].any() else None
+            for i, channel in enumerate(self.channels)
+        ]
