@@ -44,6 +44,8 @@ class Block:
         self.increments, self.factor = increments, factor
         self.margin: Floats = np.full(factor.shape, params.margin)
         self.special = np.zeros(factor.shape, dtype=bool)
+        self.held = np.zeros(len(rows), dtype=bool)
+        self._lay_ghosts()
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
         learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
@@ -77,6 +79,45 @@ class Block:
             channel.risk = row
         return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
 
+    def _lay_ghosts(self) -> None:
+        """Leave out those that are taken to have left while their feed was silent, and their exits when they show.
+
+        With G ghosts among R parcels at risk, (R − G)·h are expected to leave; what leaves beyond that are ghosts.
+        """
+        self.ghosts: dict[int, Floats] = {}
+        for i, channel in enumerate(self.channels):
+            if channel.ghosts.size:
+                ghosts = np.minimum(channel.ghosts, self.at_risk[i])
+                expected = (self.at_risk[i] - ghosts) * self._chance(i)
+                shown = np.minimum(ghosts, np.maximum(self.exits[i] - expected, 0.0))
+                self.exits[i] -= shown
+                self.ghosts[i] = ghosts - shown
+                self.at_risk[i] = np.maximum(self.at_risk[i] - ghosts, self.exits[i])
+
+    def _chance(self, i: int) -> Floats:
+        """The chance of leaving today, ``[clock, age]``."""
+        out: Floats = -np.expm1(-self.increments[i] * self.factor[i][:, None])
+        return out
+
+    def hold(self, held: Sequence[bool]) -> None:
+        """Do not judge, or learn from, what was not reported.
+
+        The exits that were to be expected and are not seen become *ghosts*: parcels that may have left unseen.
+        """
+        self.held = np.array(held)
+        self.judged[self.held] = False
+        self.special[self.held] = True
+        for i, channel in enumerate(self.channels):
+            if i not in self.ghosts and not held[i]:
+                continue
+            ghosts = self.ghosts.get(i, np.zeros_like(self.at_risk[i]))
+            if held[i]:
+                ghosts = ghosts + np.maximum(self.at_risk[i] * self._chance(i) - self.exits[i], 0.0)
+            channel.ghosts = np.zeros_like(ghosts)
+            channel.ghosts[:, 1:] = np.round(ghosts[:, :-1], 6)
+            if channel.ghosts.sum() < 0.5:
+                channel.ghosts = np.zeros((0, 0))
+
     def weigh(self, cv2: Floats) -> None:
         """Update ln M and the CUSUMs that say since when."""
         scale = (1 - self.margin) * self.factor
@@ -100,7 +141,8 @@ class Block:
         trail = trail_with(np.stack([ch.trail for ch in channels]), expected)
         spread = np.stack([ch.spread for ch in channels])
         counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
-        end_of_week(spread, self.exits.sum(axis=-1), expected, self.day, np.array(counts), cv2)
+        told = ~self.held[:, None]
+        end_of_week(spread, self.exits.sum(axis=-1) * told, expected * told, self.day, np.array(counts), cv2)
         for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
             channel.p95 = days
             channel.trail = week

@@ -40,6 +40,7 @@ class Channel(Struct):
     judged_days: int
     ln_m: float
     p95: list[int]  # days by which 95% have left each stage clock; empty before the first judgement
+    ghosts: Floats  # [clock, age]: parcels of ``risk`` that may have left while their feed was silent; empty if none
 
 
 def new_channel(ages: int) -> Channel:
@@ -59,6 +60,7 @@ def new_channel(ages: int) -> Channel:
         judged_days=0,
         ln_m=-np.inf,
         p95=[],
+        ghosts=np.zeros((0, 0)),
     )
 
 

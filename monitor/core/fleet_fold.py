@@ -22,10 +22,12 @@ from monitor.core import cells as c
 from monitor.core.alarms import Alarms
 from monitor.core.channel import Channel, add, is_warm, new_channel, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
+from monitor.core.feeds import Feed, feeds_of, is_held, watch
 from monitor.core.groups import Group, Membership, judge_groups
-from monitor.core.incidents import TRAILING_DAYS, Incident, Note
+from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
+from monitor.core.scope import scope
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 LAG_QUANTILE = 0.9
@@ -54,7 +56,7 @@ class FleetHeader(Struct):
     counts: dict[str, int] = {}
     lags: dict[int, int] = {}
     feeds: dict[str, int] = {}
-    silent: dict[str, int] = {}  # carrier → days in a row without reports
+    reports: dict[str, Feed] = {}  # what each feed usually reports, and whether it does
     first_us: int = 1 << 62
     last_us: int = 0
 
@@ -86,6 +88,7 @@ class FleetFold:
         self._waiting_us = params.days_us("waiting_days")
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, self._put)
+        self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
             self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
@@ -166,6 +169,7 @@ class FleetFold:
         if header.first_day is None and header.last_us:
             header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
+        self._watch_feeds(tick, at)
         judged = False
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
@@ -214,6 +218,10 @@ class FleetFold:
             header.lags[lag] = header.lags.get(lag, 0) + n
         for feed, time in segment.feeds.items():
             header.feeds[feed] = max(header.feeds.get(feed, 0), time)
+        for carrier, (n, hours) in segment.scans.items():
+            scans = self._scans.setdefault(carrier, [0, 0])
+            scans[0] += n
+            scans[1] += hours
         header.first_us = min(header.first_us, segment.first_us)
         header.last_us = max(header.last_us, segment.last_us)
         for announced in segment.announced:
@@ -237,6 +245,31 @@ class FleetFold:
         if total > LAG_FORGET:
             self.header.lags = {hours: n // 2 for hours, n in sorted(lags.items()) if n > 1}
         return min((lag + 1) * HOUR_US if lag else 0, LAG_MOST_US)
+
+    def _watch_feeds(self, tick: int, at: int) -> None:
+        """Feeds that fell silent or late, and those that are back."""
+        header, scans = self.header, self._scans
+        self._scans = {}
+        for news in watch(tick, 7 * DAY_US // self.params.tick_us, scans, header.reports):
+            feed = header.reports[news.feed]
+            known = self.incidents.get(feed.incident_id)
+            if known is not None and not known.closed_us:
+                known.closed_us = at
+                known.revision += 1
+                self._put(known, True)
+            if news.mode:
+                names = [name for name in self._members().names if news.feed in feeds_of(_part(name))]
+                incident = feed_incident(
+                    scope("feed", carrier=news.feed),
+                    news.mode,
+                    names,
+                    sum(in_flight(self.channels[name]) for name in names),
+                    (feed.since - 1) * self.params.tick_us,
+                    at,
+                    (feed.score, feed.seen, feed.expected),
+                )
+                feed.incident_id = incident.incident_id
+                self._put(incident, True)
 
     # -- events that name no parcel ----------------------------------------------------------------------------
 
@@ -299,7 +332,11 @@ class FleetFold:
         channels = [self.channels[name] for name in names]
         young, old = self._alarms.learning(day)
         warm = [is_warm(channel) for channel in channels]
-        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, self.header.silent)
+        ticks_per_day = DAY_US // self.params.tick_us
+        first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
+        silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(_part, names)})}
+        held = [silent[_part(name)] for name in names]
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
@@ -313,7 +350,8 @@ class FleetFold:
             mine = [self.channels[name] for name in some]
             return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
 
-        self._alarms.after_day(day, at_us, in_shadow, verdicts, shared, self.groups, membership, frozenset(), stock)
+        unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
+        self._alarms.after_day(day, at_us, in_shadow, verdicts, shared, self.groups, membership, unheard, stock)
 
     def _put(self, incident: Incident, news: bool) -> None:
         self.incidents[incident.incident_id] = incident
@@ -326,6 +364,10 @@ class FleetFold:
             if any(cohort <= window for cohort in channel.recent):
                 prune(channel, window)
                 self.channels[name] = channel
+
+
+def _part(channel: str) -> str:
+    return channel.rsplit("|", 1)[1]
 
 
 def in_flight(channel: Channel) -> int:

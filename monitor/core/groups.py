@@ -159,8 +159,8 @@ def judge_groups(
     trail = trail_with(trail, expected)
     fit = np.add.reduceat(np.where(active[..., None], found.lately[rows], 0.0), starts)
     fits = np.round(fit.reshape(len(fit), -1).max(axis=-1), 6).tolist()
-    judged_at_all = list(judged.any(axis=-1))
-    members = list(number.sum(axis=-1))
+    judged_at_all = [bool(row.any()) for row in judged]
+    members = [bool(row.any()) for row in number]
     out: dict[str, Judged] = {}
     for i, scope in enumerate(membership.scopes):
         if not members[i]:

@@ -116,6 +116,38 @@ def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_
     )
 
 
+def feed_incident(
+    scope: str,
+    mode: str,
+    channels: list[str],
+    in_flight: int,
+    since_us: int,
+    at_us: int,
+    figures: tuple[float, float, float],
+) -> Incident:
+    """An incident of a feed: a problem of data, not of its ``channels``. ``figures``: score, scans seen, expected."""
+    ln_m, observed, expected = figures
+    return Incident(
+        incident_id=f"{hash64(f'{scope}|{mode}|{at_us}'):016x}",
+        scope=scope,
+        mode=mode,
+        clock="",
+        severity="feed",
+        opened_us=since_us,
+        known_us=at_us,
+        closed_us=0,
+        members=channels,
+        parcels_at_risk=in_flight,
+        ln_m=round(ln_m, 6),
+        observed=round(observed, 6),
+        expected=round(expected, 6),
+        since_day=since_us // DAY_US,
+        complaints_expected=0.0,
+        complaints_low=0.0,
+        complaints_high=0.0,
+    )
+
+
 def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: tuple[int, int]) -> None:
     """The incident has this ``severity`` from now on; keep what stands at the moment.
 

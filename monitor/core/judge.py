@@ -15,16 +15,12 @@ from monitor.core.block import Block
 from monitor.core.channel import Channel
 from monitor.core.groups import Day
 from monitor.core.params import Params
-from monitor.core.parcel import feed_of
 from monitor.core.spread import cv2_of
 from monitor.core.verdict import Judged
-from monitor.core.vocabulary import STAGE_CLOCKS
-from monitor.core.windows import SPECIAL_LEAST, mark_special
+from monitor.core.windows import mark_special
 
 BLOCK = 256
 WEEKDAY_WEIGHT = 20.0  # expected exits behind a weekday factor of one
-SILENT_RATIO = 0.35  # less than this of what a feed is expected to report is silence
-SILENT_DAYS = 4  # after which a carrier is judged though its feed is silent
 
 
 def judge_day(
@@ -35,15 +31,15 @@ def judge_day(
     relearnt: Set[str],
     params: Params,
     warm: Sequence[bool],
-    silent: dict[str, int],
+    held: Sequence[bool],
 ) -> tuple[dict[str, Judged], Day]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
 
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
-    ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Returns the verdicts of the channels
-    that had something at risk, and what their groups are judged by. ``silent`` (carrier → days in a row on which its
-    feed was silent) is brought up to date.
+    ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
+    feed was silent) are neither judged nor learnt from. Returns the verdicts of the channels that had something at
+    risk, and what their groups are judged by.
     """
     rows = np.flatnonzero(warm)
     found = Day(len(names))
@@ -62,7 +58,10 @@ def judge_day(
         hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
         blocks.append(Block(day, [int(i) for i in block], channels, cumulative(hazards), factor[block], params))
     mark_special(day, names, carriers, blocks)
-    _hold_silent_feeds(names, blocks, silent)
+    if sum(float(some.exits.sum() + some.at_risk[..., 0].sum()) for some in blocks) == 0:
+        held = [True] * len(names)  # no parcel enters or leaves any stage anywhere
+    for some in blocks:
+        some.hold([held[i] for i in some.rows])
     for some in blocks:
         some.weigh(cv2[some.rows])
         some.tell(found)
@@ -76,42 +75,6 @@ def judge_day(
             ]
         )
     return verdicts, found
-
-
-def _hold_silent_feeds(names: Sequence[str], blocks: Sequence[Block], silent: dict[str, int]) -> None:
-    """Do not judge, or learn from, what was not reported: a silent feed is not a silent channel.
-
-    A carrier's feed is silent when all its stages that expect something show less than ``SILENT_RATIO`` of it; one
-    stage alone may be a fault of the carrier. After ``SILENT_DAYS`` its channels are judged all the same, unless
-    nothing arrives at all: no parcel enters or leaves any stage, or the feeds of all carriers are silent.
-    """
-    seen: dict[str, Floats] = {}
-    arrived = 0.0
-    for block in blocks:
-        arrived += float(block.exits.sum() + block.at_risk[..., 0].sum())
-        sums = np.stack((block.exits.sum(axis=-1), block.expected), axis=-1)[:, :STAGE_CLOCKS]
-        for i, row in enumerate(block.rows):
-            carrier = feed_of(names[row])
-            seen[carrier] = seen.get(carrier, 0.0) + sums[i]
-    quiet = {carrier for carrier, sums in seen.items() if _is_silent(sums)}
-    nothing_arrives = arrived == 0 or _is_silent(np.sum(list(seen.values()), axis=0))
-    for carrier in sorted(seen):
-        if carrier in quiet:
-            silent[carrier] = silent.get(carrier, 0) + 1
-        else:
-            silent.pop(carrier, None)
-    for block in blocks:
-        for i, row in enumerate(block.rows):
-            carrier = feed_of(names[row])
-            if nothing_arrives or (carrier in quiet and silent[carrier] <= SILENT_DAYS):
-                block.judged[i] = False
-                block.special[i] = True
-
-
-def _is_silent(sums: Floats) -> bool:
-    """Whether two stages or more expected something, ``[stage, exits | expected]``, and none of them showed it."""
-    told = sums[sums[:, 1] >= SPECIAL_LEAST]
-    return len(told) >= 2 and bool((told[:, 0] < SILENT_RATIO * told[:, 1]).all())
 
 
 def _lanes(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:

@@ -149,15 +149,18 @@ def test_missing_reports_neither_open_nor_resolve_an_incident() -> None:
     def cut_off(lines: list[bytes]) -> list[bytes]:
         return [*(line for line in lines if json.loads(line)["time"] < end), last_word]
 
-    assert picture(replayed(cut_off(_steady(160)))).incident_records() == []
-    [incident] = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
+    [silence] = picture(replayed(cut_off(_steady(160)))).incident_records()
+    assert (silence["severity"], silence["scope"]["kind"], silence["scope"]["carrier"]) == ("feed", "feed", "post")
+    incident, _ = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
     assert incident["severity"] == "page"
     assert incident["closed_at"] is None
 
 
 def test_an_incident_is_closed_a_month_after_its_last_parcel_and_stays_in_the_file() -> None:
     lines = [*_steady(130, slow_from=100), *_steady(340, per_day=2, carrier="wolf", first=120)]
-    [before], [after] = (picture(replayed(lines, until=day)).incident_records() for day in (130, 340))
+    [before] = picture(replayed(lines, until=130)).incident_records()
+    after, silence = picture(replayed(lines, until=340)).incident_records()
+    assert (silence["mode"], silence["closed_at"] is None) == ("feed_silent", False)
     assert (before["severity"], before["closed_at"]) == ("page", None)
     assert after["closed_at"] is not None
     assert {**after, "closed_at": None, "revision": 0} == {**before, "revision": 0}
