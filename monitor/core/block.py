@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
@@ -14,9 +15,10 @@ from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
 from monitor.core.groups import Day
 from monitor.core.params import Params
+from monitor.core.rare_day import RareDay
 from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
 from monitor.core.verdict import Judged, say
-from monitor.core.vocabulary import STAGE_CLOCKS
+from monitor.core.vocabulary import END_TO_END, STAGE_CLOCKS
 
 HALF_LIFE_DAYS = 180.0
 WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
@@ -35,8 +37,10 @@ class Block:
         channels: Sequence[Channel],
         increments: Floats,
         factor: Floats,
+        rare: tuple[Floats, NDArray[np.bool_]],
         params: Params,
     ) -> None:
+        """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known."""
         self.day, self.rows, self.params = day, rows, params
         self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
@@ -51,6 +55,11 @@ class Block:
         learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
         at_risk = self.at_risk.sum(axis=-1) > 0
         self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
+        rates, known = rare
+        events_of, events, counts = self._rare_cells
+        self.rare = RareDay(
+            day, self.channels, events_of, events, counts, self.at_risk, self._cohorts, rates, known, params.margin
+        )
         self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
         self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise
 
@@ -61,6 +70,7 @@ class Block:
         counts = np.fromiter(chain.from_iterable(day.values() for day in booked), dtype=np.int64)
         rows = np.repeat(np.arange(len(booked)), [len(day) for day in booked])
         plain = cells >> 40 < c.EVENT
+        self._rare_cells = rows[~plain], cells[~plain], counts[~plain]
         cells, counts, rows = cells[plain], counts[plain], rows[plain]
         kind, entry, last = cells >> 40, cells >> 20 & c.MASK, cells & c.MASK
         age = np.clip(self.day - entry, 0, self.ages)
@@ -77,6 +87,11 @@ class Block:
         aged[..., -1] += left[..., -1]
         for channel, row in zip(self.channels, aged, strict=True):
             channel.risk = row
+        self._cohorts = np.stack([ch.cohorts for ch in self.channels])
+        new = enters & (clock == 0) & (age < self.ages)
+        np.add.at(self._cohorts, (rows[new], age[new]), counts[new])
+        for channel, cohorts in zip(self.channels, self._cohorts, strict=True):
+            channel.cohorts = np.concatenate(([0], cohorts[:-1]))
         return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
 
     def _lay_ghosts(self) -> None:
@@ -121,12 +136,19 @@ class Block:
     def weigh(self, cv2: Floats) -> None:
         """Update ln M and the CUSUMs that say since when."""
         scale = (1 - self.margin) * self.factor
-        self.raw = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
+        rare = self.rare
+        rare.judged[self.held] = False
+        slow = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
+        self.raw = np.concatenate((slow, rare.ratios()), axis=1)
+        self.all_judged = np.concatenate((self.judged, rare.judged), axis=1)
+        self.all_special = np.concatenate((self.special, np.zeros_like(rare.judged)), axis=1)
+        self.all_exits: Floats = np.concatenate((self.exits.sum(axis=-1), rare.seen), axis=1)
+        self.all_expected: Floats = np.concatenate((self.expected, rare.expected), axis=1).round(9)
         week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
-        ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.special, week)[..., None]
+        ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
         state = np.stack([ch.evidence for ch in self.channels])
         self.before = state[:, CUSUM].copy()
-        ev.accumulate(state, self.judged, ell, self.exits.sum(axis=-1), self.expected, self.day)
+        ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
         ln_m = ev.mixture(state[:, ev.LN_M])
         for channel, row, total in zip(self.channels, state, ln_m, strict=True):
             channel.evidence = row
@@ -137,12 +159,12 @@ class Block:
         """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
         channels = self.channels
         p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
-        expected = np.round(self.expected, 9)
+        expected = self.all_expected
         trail = trail_with(np.stack([ch.trail for ch in channels]), expected)
         spread = np.stack([ch.spread for ch in channels])
         counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
         told = ~self.held[:, None]
-        end_of_week(spread, self.exits.sum(axis=-1) * told, expected * told, self.day, np.array(counts), cv2)
+        end_of_week(spread, self.all_exits * told, expected * told, self.day, np.array(counts), cv2)
         for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
             channel.p95 = days
             channel.trail = week
@@ -158,6 +180,8 @@ class Block:
         weekday = self.day % 7
         plain = (self.at_risk[rows] * -np.expm1(-self.increments[rows])).sum(axis=-1)
         keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
+        told = rows[~self.held[rows]]
+        self.rare.learn(told, keep, self.exits[:, END_TO_END].sum(axis=-1).astype(np.int64))
         tally = np.stack([ch.tally for ch in some]) * keep
         plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
         tally[:, 0] += self.exits[rows] * plain_days[..., None]
@@ -174,10 +198,10 @@ class Block:
 
     def tell(self, found: Day) -> None:
         """Lay the day's figures into ``found``."""
-        found.judged[self.rows] = self.judged
-        found.special[self.rows] = self.special
-        found.exits[self.rows] = self.exits.sum(axis=-1)
-        found.expected[self.rows] = self.expected
+        found.judged[self.rows] = self.all_judged
+        found.special[self.rows] = self.all_special
+        found.exits[self.rows] = self.all_exits
+        found.expected[self.rows] = self.all_expected
         found.raw[self.rows] = self.raw
         found.before[self.rows] = self.before
         found.lately[self.rows] = np.stack([channel.evidence[LATELY] for channel in self.channels])
@@ -185,6 +209,6 @@ class Block:
     def verdicts(self) -> list[Judged | None]:
         """For each channel with something judged: ln M, and the clock and alternative that say most."""
         return [
-            say(channel.evidence, channel.ln_m) if self.judged[i].any() else None
+            say(channel.evidence, channel.ln_m) if self.all_judged[i].any() else None
             for i, channel in enumerate(self.channels)
         ]

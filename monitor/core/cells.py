@@ -60,6 +60,8 @@ CENSOR: Final = 48
 EVENT: Final = 56
 HELD_DAY, SECURITY_DAY, RETURN_DAY, NOT_RECEIVED_DAY, EMPTY_BOX_DAY = range(EVENT, EVENT + 5)
 ABROAD: Final = 64
+#: Complaints that are judged by the age of the parcel.
+COMPLAINT_DAYS: Final = {"not_received": NOT_RECEIVED_DAY, "empty_box": EMPTY_BOX_DAY}
 
 MASK: Final = (1 << 20) - 1
 #: In the place of hours: the outcome is known, but not when.

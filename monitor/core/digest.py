@@ -61,7 +61,7 @@ def state_sha256(
         sha.update(_encode((key, plain, events, sorted(segment.matched), decisions)))
     for key in sorted(unresolved):
         told = unresolved[key].announced
-        sha.update(_encode((key, told.type, told.time_us, told.recorded_us, told.raw, unresolved[key].done)))
+        sha.update(_encode((key, told.type, told.time_us, told.recorded_us, told.raw, told.kind, unresolved[key].done)))
     plain_header = msgspec.structs.replace(header, marks={}, complete={}, counts=_counts(header.counts))
     sha.update(_encode(plain_header))
     return sha.hexdigest()

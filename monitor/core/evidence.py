@@ -16,6 +16,7 @@ A day on which nothing is at risk says nothing and leaves M as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -47,8 +48,15 @@ def stretched(increments: Floats, k: float) -> Floats:
     return np.diff(at, axis=-1)
 
 
-def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, scale: Floats) -> Floats:
-    """Untempered ℓ of each alternative for one day.
+def log_likelihood_ratios(
+    at_risk: Floats,
+    exits: Floats,
+    increments: Floats,
+    scale: Floats,
+    factors: Sequence[float] = FACTORS,
+    stretches: Sequence[float] = STRETCHES,
+) -> Floats:
+    """Untempered ℓ of each alternative for one day: ``factors`` on the hazard, ``stretches`` of every duration.
 
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
     clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
@@ -63,16 +71,16 @@ def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, sc
     at = x[where]
     log_base = np.log(-np.expm1(-at))
     cells = x.shape[0] * x.shape[1]
-    out = np.empty((*x.shape[:2], len(ALTERNATIVES)))
+    out = np.empty((*x.shape[:2], len(factors) + len(stretches)))
 
     def gain(y: Floats) -> Floats:
         terms = count * (np.log(-np.expm1(-y)) - log_base)
         sums: Floats = np.asarray(np.bincount(row, weights=terms, minlength=cells), dtype=np.float64)
         return sums.reshape(x.shape[:2])
 
-    for i, rho in enumerate(FACTORS):
+    for i, rho in enumerate(factors):
         out[..., i] = gain(rho * at) + (1 - rho) * base
-    for i, k in enumerate(STRETCHES, start=len(FACTORS)):
+    for i, k in enumerate(stretches, start=len(factors)):
         y = np.maximum(stretched(increments, k) * scale[..., None], 1e-12)
         out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
     return out

@@ -27,6 +27,7 @@ from monitor.core.groups import Group, Membership, judge_groups
 from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
+from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
@@ -258,7 +259,7 @@ class FleetFold:
                 known.revision += 1
                 self._put(known, True)
             if news.mode:
-                names = [name for name in self._members().names if news.feed in feeds_of(_part(name))]
+                names = [name for name in self._members().names if news.feed in feeds_of(part_of(name))]
                 incident = feed_incident(
                     scope("feed", carrier=news.feed),
                     news.mode,
@@ -285,6 +286,9 @@ class FleetFold:
                 channel = self.channels[match.channel]
                 cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
                 changes = {c.cell(c.COMPLAINT, cohort): 1, c.cell(c.COMPLAINT_DAY, day): 1}
+                kind = c.COMPLAINT_DAYS.get(entry.announced.kind)
+                if kind is not None:
+                    changes[c.cell(kind, cohort, max(day, cohort))] = 1
                 tick = self.header.tick or 0
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
@@ -334,8 +338,8 @@ class FleetFold:
         warm = [is_warm(channel) for channel in channels]
         ticks_per_day = DAY_US // self.params.tick_us
         first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
-        silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(_part, names)})}
-        held = [silent[_part(name)] for name in names]
+        silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
+        held = [silent[part_of(name)] for name in names]
         verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
@@ -364,10 +368,6 @@ class FleetFold:
             if any(cohort <= window for cohort in channel.recent):
                 prune(channel, window)
                 self.channels[name] = channel
-
-
-def _part(channel: str) -> str:
-    return channel.rsplit("|", 1)[1]
 
 
 def in_flight(channel: Channel) -> int:

@@ -22,6 +22,7 @@ from monitor.core.evidence import STALLED
 from monitor.core.forecast import complaints_ahead
 from monitor.core.identity import hash64
 from monitor.core.params import Params
+from monitor.core.rare import RARE
 from monitor.core.scope import channel_scope, scope_record
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, DAY_US
@@ -85,6 +86,8 @@ class Incident(Struct):
 
 def mode_of(clock: int, alternative: int) -> str:
     """The contract's ``mode`` for the clock and alternative that say most."""
+    if clock >= len(CLOCKS):
+        return RARE[clock - len(CLOCKS)]
     if clock == 0:
         return "no_first_scan"
     return "stage_stalled" if alternative == STALLED and clock < len(CLOCKS) - 1 else "transit_slow"
@@ -97,7 +100,7 @@ def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_
         incident_id=f"{hash64(f'{scope}|{mode}|{at_us}'):016x}",
         scope=scope,
         mode=mode,
-        clock=CLOCKS[verdict.clock],
+        clock=CLOCKS[verdict.clock] if verdict.clock < len(CLOCKS) else "",
         severity="ticket",
         opened_us=verdict.since_day * DAY_US,
         known_us=0,

@@ -10,6 +10,7 @@ from collections.abc import Sequence, Set
 
 import numpy as np
 
+from monitor.core import rare
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
@@ -52,11 +53,22 @@ def judge_day(
     parents = _parent_hazards(tally, countries, lanes, bands)
     factor = _weekday_factor(channels, carriers, day % 7)
     cv2 = cv2_of(np.stack([ch.spread for ch in channels]))
+    rates, known = rare.hazards(np.stack([ch.rare for ch in channels]), rare.parents_of(names))
     blocks = []
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
-        blocks.append(Block(day, [int(i) for i in block], channels, cumulative(hazards), factor[block], params))
+        blocks.append(
+            Block(
+                day,
+                [int(i) for i in block],
+                channels,
+                cumulative(hazards),
+                factor[block],
+                (rates[block], known[block]),
+                params,
+            )
+        )
     mark_special(day, names, carriers, blocks)
     if sum(float(some.exits.sum() + some.at_risk[..., 0].sum()) for some in blocks) == 0:
         held = [True] * len(names)  # no parcel enters or leaves any stage anywhere

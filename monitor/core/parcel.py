@@ -85,6 +85,12 @@ class Parcel(Struct, array_like=True):
     abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
 
 
+@lru_cache(maxsize=16384)
+def part_of(channel: str) -> str:
+    """The carrier part of a channel's id: the carrier, with its service if there is one."""
+    return channel.rsplit("|", 1)[1]
+
+
 @lru_cache(maxsize=4096)
 def feed_of(channel: str) -> str:
     """The carrier whose feed tells of a channel: its carrier without the service."""
@@ -250,10 +256,18 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
     )
 
 
-def abroad_cell(p: Parcel, country: int, time_us: int) -> int:
-    """The cell of a first scan in a country that is neither origin nor destination."""
-    cohort = p.registered_us // DAY_US
-    return c.cell(c.ABROAD + country, cohort, max(time_us // DAY_US, cohort))
+def see_abroad(p: Parcel, country: int, time_us: int) -> list[tuple[int, int]]:
+    """Note a scan in a country that is neither origin nor destination; the cells it changes, with the change.
+
+    The earliest scan there counts.
+    """
+    known, cohort = p.abroad.get(country, 0), p.registered_us // DAY_US
+    if known and known <= time_us:
+        return []
+    p.abroad[country] = time_us
+    kind = c.ABROAD + country
+    changes = [(c.cell(kind, cohort, max(time_us // DAY_US, cohort)), 1)]
+    return [(c.cell(kind, cohort, max(known // DAY_US, cohort)), -1), *changes] if known else changes
 
 
 def _hours(start_us: int, end_us: int) -> int:

@@ -49,12 +49,13 @@ from monitor.core.parcel import (
     Complaint,
     Parcel,
     Waiting,
-    abroad_cell,
     cells_of,
     constant_cells,
     feed_of,
     next_due,
     outcome,
+    part_of,
+    see_abroad,
 )
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
@@ -65,8 +66,6 @@ _decode_again = msgspec.json.Decoder(Event).decode
 OUTCOMES: Final = frozenset(INDEX[name] for name in ("delivered", "returned", "lost"))
 #: Longer reporting lags count as this many hours.
 LAG_CAP_HOURS: Final = 168
-#: Complaints that are judged by the age of the parcel.
-COMPLAINT_DAYS: Final = {"not_received": c.NOT_RECEIVED_DAY, "empty_box": c.EMPTY_BOX_DAY}
 #: Outcomes of a settled claim that say the parcel is lost.
 CLAIM_SAYS_LOST = frozenset({"lost", "paid", "won", "granted", "accepted", "approved", "refunded", "settled"})
 
@@ -247,8 +246,8 @@ class ParcelFold:
                 cohort = parcel.registered_us // DAY_US
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT, cohort), 1)
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
-                if event.data.kind in COMPLAINT_DAYS:
-                    kind = COMPLAINT_DAYS[event.data.kind]
+                kind = c.COMPLAINT_DAYS.get(event.data.kind)
+                if kind is not None:
                     self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
                 self._things.refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
@@ -276,14 +275,19 @@ class ParcelFold:
         lag = (recorded - time) // HOUR_US
         segment = self._ledger.segment
         if parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
-            lag = min(max(lag, 0), LAG_CAP_HOURS)
-            if recorded > time:
-                segment.lags[lag] = segment.lags.get(lag, 0) + 1
-            scans = segment.scans.setdefault(parcel.channel.rsplit("|", 1)[1], [0, 0])
+            part = part_of(parcel.channel)
+            scans = segment.scans.get(part)
+            if scans is None:
+                scans = segment.scans[part] = [0, 0]
             scans[0] += 1
-            scans[1] += lag
-            if data.country is not None and data.country != parcel.origin and data.country != parcel.channel[:2]:
-                self._abroad(parcel, c.country_number(data.country), time)
+            if recorded > time:
+                lag = lag if lag < LAG_CAP_HOURS else LAG_CAP_HOURS
+                segment.lags[lag] = segment.lags.get(lag, 0) + 1
+                scans[1] += lag
+            country = data.country
+            if country is not None and country != parcel.origin and not parcel.channel.startswith(country):
+                for key, n in see_abroad(parcel, c.country_number(country), time):
+                    self._ledger.add(parcel.channel, key, n)
         feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
@@ -305,16 +309,6 @@ class ParcelFold:
         if wakes or milestone in OUTCOMES:  # an earlier outcome is due earlier, even where no cell tells
             self._schedule(parcel_id, parcel)
         self._differ(parcel, before)
-
-    def _abroad(self, parcel: Parcel, country: int, time: int) -> None:
-        """Note the earliest scan in a country that is neither origin nor destination."""
-        known = parcel.abroad.get(country, 0)
-        if known and known <= time:
-            return
-        parcel.abroad[country] = time
-        if known:
-            self._ledger.add(parcel.channel, abroad_cell(parcel, country, known), -1)
-        self._ledger.add(parcel.channel, abroad_cell(parcel, country, time), 1)
 
     def _scan_untimed(self, parcel_id: str, parcel: Parcel, milestone: int, time: int) -> None:
         """An outcome whose time nobody knows: it counts, and ends the parcel's clocks as if they never ran."""

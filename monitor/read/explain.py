@@ -9,6 +9,7 @@ from monitor.core.events import day_text, from_us
 from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.incidents import Incident, record
 from monitor.core.parcel import DELIVERED, outcome, stage
+from monitor.core.rare import RARE, TIMES
 from monitor.core.scope import channel_of
 from monitor.core.vocabulary import CLOCKS, END_TO_END
 from monitor.read.lists import Picture
@@ -54,7 +55,8 @@ def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
         figures["channel"] = about[name]
         rule = (
             f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
-            f"{len(ALTERNATIVES)} kinds of slowness (e-detector). ln M of their mean opened a ticket at "
+            f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
+            f"frequency (e-detector). ln M of their mean opened a ticket at "
             f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}, unless a group of channels explains it; it "
             f"closes after {params.close_days} days below {params.close_ln_m:g}. No pages in the first "
             f"{params.shadow_days} days of a log."
@@ -83,14 +85,14 @@ def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
 def _sums(evidence: Floats) -> list[Record]:
     """Of each clock with evidence, the alternative that says most."""
     sums = []
-    for i, clock in enumerate(CLOCKS):
+    for i, clock in enumerate((*CLOCKS, *RARE)):
         j = int(evidence[LN_M, i].argmax())
         if evidence[LN_M, i, j] > -1e300:
             since = int(evidence[SINCE, i, j])
             sums.append(
                 {
                     "clock": clock,
-                    "alternative": ALTERNATIVES[j],
+                    "alternative": ALTERNATIVES[j] if i < len(CLOCKS) else f"x{TIMES[j]:g}",
                     "ln_m": _finite(evidence[LN_M, i, j]),
                     "observed": _finite(evidence[SEEN, i, j]),
                     "expected": _finite(evidence[EXPECTED, i, j]),

@@ -21,7 +21,8 @@ def _judged_next(world: World) -> tuple[int, dict[int, dict[int, int]], dict[int
     channel = world.channels[CHANNEL]
     ages = channel.risk.shape[1] - 1
     day = world.fleet.open_day
-    block = Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), world.params)
+    rare = np.full((1, *channel.rare.shape[1:]), 0.1), np.zeros((1, *channel.rare.shape[1:]), dtype=bool)
+    block = Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), rare, world.params)
 
     def told(values: np.ndarray) -> dict[int, dict[int, int]]:
         out: dict[int, dict[int, int]] = {}
