@@ -31,6 +31,8 @@ class Params:
     shadow_days: int = _param(90, 0, 3650, "no pages in the first days of a log; tickets only")
     page_ln_m: float = _param(12.0, 1, 1000, "evidence (ln M) that pages")
     ticket_ln_m: float = _param(7.5, 1, 1000, "evidence (ln M) that opens a ticket")
+    group_page_ln_m: float = _param(9.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
+    corroborate_ln_m: float = _param(3.0, 0, 1000, "evidence of a group above which it is named instead of a channel")
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")
     margin: float = _param(0.07, 0, 0.9, "slack m of the baseline hazard: slowness within it is no evidence")
