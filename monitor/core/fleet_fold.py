@@ -93,7 +93,6 @@ class FleetFold:
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
             self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
-        self._warm = self._is_warm()
 
     # -- contributions -----------------------------------------------------------------------------------------
 
@@ -156,7 +155,8 @@ class FleetFold:
             header.open_day = (header.tick * self.params.tick_us - header.lag_us) // DAY_US
         while header.tick < last:
             tick = header.tick + 1
-            if not self._warm and tick not in self._held_ticks and not self.unresolved:
+            # Told by the state alone: a tick that is passed over must be so after a restart, too.
+            if tick not in self._held_ticks and not self.unresolved and not self._is_warm():
                 header.tick = min([last, *(held - 1 for held in self._held_ticks)])
                 at = header.tick * self.params.tick_us
                 header.open_day = max(header.open_day, (at - header.lag_us) // DAY_US)
@@ -171,17 +171,13 @@ class FleetFold:
             header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
         self._watch_feeds(tick, at)
-        judged = False
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
             header.open_day += 1
-            judged = True
         if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
             self._prune(at // DAY_US - self.params.recent_days)
         header.tick = tick
         header.lag_us = self._lag()
-        if judged or not self._warm:
-            self._warm = self._is_warm()
 
     def _is_warm(self) -> bool:
         """Whether time alone can still change a channel (an open incident waits for reports, not for time)."""
