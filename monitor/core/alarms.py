@@ -19,6 +19,7 @@ from monitor.core.incidents import (
     Joined,
     judge_incident,
     keeps_from_learning,
+    mode_of,
     note_severity,
     open_incident,
     pass_day,
@@ -30,6 +31,8 @@ from monitor.core.verdict import Judged
 SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
+#: Modes about parcels that have grown old; see ``late_shadow_days``.
+LATE_MODES: Final = frozenset({"complaints", "empty_box", "returned"})
 RISING_LN_M: Final = 0.5  # a group is rising from here up to the level of corroboration
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
@@ -49,6 +52,7 @@ class Alarms:
         self._params = params
         self._incidents = incidents
         self._put = put
+        self._late_shadow = True
         judged = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us and i.severity != "feed"]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident
@@ -76,7 +80,7 @@ class Alarms:
         self,
         day: int,
         at_us: int,
-        in_shadow: bool,
+        log_days: int,
         verdicts: Mapping[str, Judged],
         shared: Mapping[str, Judged],
         groups: Mapping[str, Group],
@@ -84,9 +88,11 @@ class Alarms:
         held: Set[str],
         stock: Stock,
     ) -> None:
-        """Bring all incidents up to date. ``verdicts`` of channels, ``shared`` of groups; ``held`` channels were not
-        judged because their feed is silent: that resolves nothing."""
+        """Bring all incidents up to date. ``log_days``: the age of the log. ``verdicts`` of channels, ``shared`` of
+        groups; ``held`` channels were not judged because their feed is silent: that resolves nothing."""
         params = self._params
+        in_shadow = log_days < params.shadow_days
+        self._late_shadow = log_days < params.late_shadow_days
         for scope in sorted(self._groups):
             incident = self._incidents[self._groups[scope]]
             self._pass_group(incident, day, at_us, verdicts, shared.get(scope), membership, held)
@@ -115,12 +121,13 @@ class Alarms:
             if old is not None and name in covered and not old.absorbed_by:
                 old.absorbed_by = self._groups[covered[name]]
                 old.revision += 1
-            page = not in_shadow and name not in covered
+            page = not in_shadow and name not in covered and (verdict is None or self._may_page(verdict))
+            waits = False
             if page and verdict is not None and verdict.ln_m >= params.page_ln_m:
                 waited = 0 if old is None else old.waited_days
                 rising = any(self._is_rising(groups.get(scope)) for scope in membership.groups(rows[name]))
                 page = not rising or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
-            waits = not page and not in_shadow and name not in covered
+                waits = not page
             incident_ = judge_incident(old, name, verdict, day, at_us, page, lambda name=name: stock([name]), params)  # type: ignore[misc]
             if incident_ is None:
                 continue
@@ -178,10 +185,15 @@ class Alarms:
         triggers = [
             (verdict.ln_m, channel_scope(name))
             for name, verdict in verdicts.items()
-            if verdict.ln_m >= params.page_ln_m and name not in taken and not self._is_paged(name)
+            if verdict.ln_m >= params.page_ln_m
+            and self._may_page(verdict)
+            and name not in taken
+            and not self._is_paged(name)
         ]
         triggers += [
-            (verdict.ln_m, scope) for scope, verdict in shared.items() if verdict.ln_m >= params.group_page_ln_m
+            (verdict.ln_m, scope)
+            for scope, verdict in shared.items()
+            if verdict.ln_m >= params.group_page_ln_m and self._may_page(verdict)
         ]
         for _, scope in sorted(triggers, key=lambda trigger: (-trigger[0], trigger[1])):
             name = channel_of(scope)
@@ -221,6 +233,8 @@ class Alarms:
             least = self._params.corroborate_ln_m
             if verdict is None or scope in self._groups or min(verdict.ln_m, groups[scope].fit) < least:
                 continue
+            if not self._may_page(verdict):
+                continue
             members = self._signs(scope, verdicts, membership, taken)
             if len(members) > 1:
                 strong.append((groups[scope].fit, scope, members))
@@ -238,6 +252,10 @@ class Alarms:
             for name in membership.members(scope)
             if name in verdicts and name not in taken and verdicts[name].ln_m > SIGN_LN_M
         ]
+
+    def _may_page(self, verdict: Judged) -> bool:
+        """Not for what the log is too young to know: how often the buyers of old parcels complain or send back."""
+        return not (self._late_shadow and mode_of(verdict.clock, verdict.alternative) in LATE_MODES)
 
     def _is_paged(self, name: str) -> bool:
         known = self._channels.get(name)

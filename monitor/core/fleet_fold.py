@@ -341,7 +341,6 @@ class FleetFold:
             if changed:
                 self.channels[name] = channel
         first_day = day if self.header.first_day is None else self.header.first_day
-        in_shadow = day - first_day < self.params.shadow_days
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
@@ -351,7 +350,7 @@ class FleetFold:
             return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
 
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
-        self._alarms.after_day(day, at_us, in_shadow, verdicts, shared, self.groups, membership, unheard, stock)
+        self._alarms.after_day(day, at_us, day - first_day, verdicts, shared, self.groups, membership, unheard, stock)
 
     def _put(self, incident: Incident, news: bool) -> None:
         self.incidents[incident.incident_id] = incident

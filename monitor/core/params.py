@@ -29,6 +29,9 @@ class Params:
     dispute_window_days: int = _param(180, 1, 730, "days from registration in which a buyer may open a dispute")
     min_sample: int = _param(30, 1, 100_000, "fewer recent parcels than this: insufficient_data")
     shadow_days: int = _param(90, 0, 3650, "no pages in the first days of a log; tickets only")
+    late_shadow_days: int = _param(
+        200, 0, 3650, "the same for returns and complaints, which a log knows only when its parcels have grown old"
+    )
     page_ln_m: float = _param(12.0, 1, 1000, "evidence (ln M) that pages")
     ticket_ln_m: float = _param(7.5, 1, 1000, "evidence (ln M) that opens a ticket")
     group_page_ln_m: float = _param(9.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
