@@ -54,7 +54,9 @@ class _World:
         verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in NAMES if name not in held}
         shared = {scope: self._verdict(group.ln_m) for scope, group in self.groups.items()}
         at_us = (self.day + 2) * DAY_US
-        self.alarms.after_day(self.day, at_us, shadow, verdicts, shared, self.groups, membership, held, _stock)
+        self.alarms.after_day(
+            self.day, at_us, 0 if shadow else 1_000, verdicts, shared, self.groups, membership, held, _stock
+        )
         self.day += 1
         return sorted(
             f"{one.severity} {one.scope}" + (" absorbed" if one.absorbed_by else "")

@@ -11,6 +11,7 @@ from logs import START_DAY, opened, registered, replayed, scanned
 from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.incidents import mode_of
+from monitor.core.params import Params
 from monitor.core.rare import DELIVERED, RARE, TIMES, hazards, is_transit, parents_of
 from monitor.core.vocabulary import CLOCKS
 from monitor.replay.driver import World
@@ -124,12 +125,20 @@ def _lines(days: int, bad_from: int, milestone: str) -> list[bytes]:
     return lines
 
 
+OLD = Params(late_shadow_days=0)
+
+
 @pytest.mark.parametrize(
     ("milestone", "mode"),
     [("security_returned", "security_return"), ("returning", "returned"), ("customs_held", "customs_hold")],
 )
 def test_a_channel_on_which_it_becomes_frequent_is_paged(milestone: str, mode: str) -> None:
-    incidents = picture(replayed(_lines(120, 105, milestone), until=120)).incident_records()
+    incidents = picture(replayed(_lines(120, 105, milestone), until=120, params=OLD)).incident_records()
     assert [(one["severity"], one["mode"], one["clock"]) for one in incidents] == [("page", mode, None)]
     assert incidents[0]["known_by"] <= "2025-07-05"
-    assert picture(replayed(_lines(120, 120, milestone), until=120)).incident_records() == []
+    assert picture(replayed(_lines(120, 120, milestone), until=120, params=OLD)).incident_records() == []
+
+
+def test_returns_are_a_ticket_while_the_log_is_young() -> None:
+    [ticket] = picture(replayed(_lines(120, 105, "returning"), until=120)).incident_records()
+    assert (ticket["severity"], ticket["mode"]) == ("ticket", "returned")
