@@ -13,10 +13,8 @@ from typing import Final
 
 import holidays
 
-from monitor.core.vocabulary import END_TO_END
+from monitor.core.vocabulary import END_TO_END, ORIGIN
 
-#: The country where parcels start.
-ORIGIN: Final = "CN"
 LONG_DAYS: Final = 3
 LONG_AROUND: Final = (8, 10)  # days before and after a long holiday
 SHORT_AROUND: Final = (1, 3)

@@ -23,6 +23,12 @@ COMPLAINT_DAY          day opened            (one for each complaint counted to 
 ENTER + c              entry day             entered stage clock ``c``
 EXIT + c               entry day, exit day   left it by reaching a later stage
 CENSOR + c             entry day, last day   left it otherwise: held, returning, lost, …
+HELD_DAY               arrival, day          was held by customs, before anything else ended its way
+SECURITY_DAY           cohort, day           was sent back by security, likewise
+RETURN_DAY             cohort, day           was sent back or came back, likewise
+NOT_RECEIVED_DAY       cohort, day opened    (one for each complaint of this kind about the parcel)
+EMPTY_BOX_DAY          cohort, day opened    (likewise)
+ABROAD + country       cohort, day           was first scanned in a country that is neither origin nor destination
 =====================  ====================  =====================================================
 """
 
@@ -50,6 +56,12 @@ HOURLY: Final = frozenset({REGISTERED, FIRST_SCAN, SCAN_UNKNOWN})
 ENTER: Final = 32
 EXIT: Final = 40
 CENSOR: Final = 48
+#: Events that are rare on a channel that is well; the day they happened on decides when they are judged.
+EVENT: Final = 56
+HELD_DAY, SECURITY_DAY, RETURN_DAY, NOT_RECEIVED_DAY, EMPTY_BOX_DAY = range(EVENT, EVENT + 5)
+ABROAD: Final = 64
+#: Complaints that are judged by the age of the parcel.
+COMPLAINT_DAYS: Final = {"not_received": NOT_RECEIVED_DAY, "empty_box": EMPTY_BOX_DAY}
 
 MASK: Final = (1 << 20) - 1
 #: In the place of hours: the outcome is known, but not when.
@@ -59,6 +71,15 @@ UNKNOWN: Final = MASK
 def cell(kind: int, a: int = 0, b: int = 0) -> int:
     """The name of a counter; ``a`` and ``b`` are clipped to 20 bits."""
     return kind << 40 | min(max(a, 0), MASK) << 20 | min(max(b, 0), MASK)
+
+
+def country_number(code: str) -> int:
+    """A country's two letters as a number below 676.
+
+    >>> country_number("AA"), country_number("ZZ")
+    (0, 675)
+    """
+    return (ord(code[0]) - 65) * 26 + ord(code[1]) - 65
 
 
 def split(key: int) -> tuple[int, int, int]:

@@ -8,22 +8,22 @@ age cap, which is never judged.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from monitor.core import arrays
 from monitor.core import cells as c
 from monitor.core.baseline import Floats, Ints
-from monitor.core.evidence import ALTERNATIVES
+from monitor.core.evidence import ALTERNATIVES, LN_M, ROWS
+from monitor.core.rare import RARE, bands_of
 from monitor.core.vocabulary import CLOCKS
 
 KINDS: Final = len(CLOCKS)
-#: Rows of ``evidence``: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after that.
-LN_M, CUSUM, SEEN, EXPECTED, SINCE = range(5)
-#: Rows of ``spread``: exits and expected of the running week, Σ[(O − E)² − E], Σ E², weeks.
-WEEK_O, WEEK_E, EXCESS, SQUARES, WEEKS = range(5)
+#: Stage clocks, then those of rare events: what has evidence.
+CLOCKS_JUDGED: Final = KINDS + len(RARE)
 #: An exit that became known later than this many days is no evidence of a day; the parcel just leaves the risk set.
 TOO_LATE_FOR_EVIDENCE: Final = 30
 
@@ -43,11 +43,15 @@ class Channel(Struct):
     judged_days: int
     ln_m: float
     p95: list[int]  # days by which 95% have left each stage clock; empty before the first judgement
+    cohorts: Ints  # parcels registered by age on the next day to be judged, whatever became of them
+    rare: Floats  # [events | at risk, rare clock, band]: what the baseline of the rare events learnt
+    routes: dict[int, int]  # number of a country → parcels first seen there; DELIVERED → parcels delivered
+    ghosts: Floats  # [clock, age]: parcels of ``risk`` that may have left while their feed was silent; empty if none
 
 
 def new_channel(ages: int) -> Channel:
     """A channel nothing is known of."""
-    evidence = np.zeros((5, KINDS, len(ALTERNATIVES)))
+    evidence = np.zeros((ROWS, CLOCKS_JUDGED, len(ALTERNATIVES)))
     evidence[LN_M] = -np.inf
     return Channel(
         life={},
@@ -56,12 +60,16 @@ def new_channel(ages: int) -> Channel:
         risk=np.zeros((KINDS, ages), dtype=np.int64),
         tally=np.zeros((2, KINDS, ages - 1)),
         weekday=np.zeros((2, KINDS, 7)),
-        spread=np.zeros((5, KINDS)),
-        trail=np.zeros((KINDS, 7)),
+        spread=np.zeros((7, CLOCKS_JUDGED)),
+        trail=np.zeros((CLOCKS_JUDGED, 7)),
         evidence=evidence,
         judged_days=0,
         ln_m=-np.inf,
         p95=[],
+        cohorts=np.zeros(ages - 1, dtype=np.int64),
+        rare=np.zeros((2, len(RARE), len(bands_of(ages - 1)))),
+        routes={},
+        ghosts=np.zeros((0, 0)),
     )
 
 
@@ -88,6 +96,8 @@ def add(channel: Channel, changes: dict[int, int], open_day: int, window: int) -
         elif kind < c.EXIT:
             if a <= open_day:
                 channel.risk[kind - c.ENTER, min(open_day - a, last)] += n
+                if kind == c.ENTER and open_day - a < last:
+                    channel.cohorts[open_day - a] += n
                 continue
             counter = key
             counters = booked.setdefault(a, {})
@@ -109,23 +119,11 @@ def prune(channel: Channel, window: int) -> None:
 
 def is_warm(channel: Channel) -> bool:
     """Whether time alone can still change this channel's state."""
-    return bool(channel.recent or channel.booked or channel.risk[:, :-1].any())
+    return bool(channel.recent or channel.booked or channel.cohorts.any() or channel.risk[:, :-1].any())
 
 
-def to_plain(value: Any) -> Any:
-    """An array as [type, shape, bytes]."""
-    if isinstance(value, np.ndarray):
-        return [value.dtype.str, list(value.shape), value.tobytes()]
-    raise TypeError(f"cannot encode {type(value).__name__}")
-
-
-def _from_plain(kind: type, value: Any) -> Any:
-    dtype, shape, data = value
-    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
-
-
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=to_plain)
-_decoder: Final = msgspec.msgpack.Decoder(Channel, dec_hook=_from_plain)
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=arrays.to_plain)
+_decoder: Final = msgspec.msgpack.Decoder(Channel, dec_hook=arrays.from_plain)
 
 
 def encode(channel: Channel) -> bytes:

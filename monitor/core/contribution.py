@@ -32,6 +32,7 @@ class Announced(Struct, array_like=True, frozen=True, gc=False):
     recorded_us: int
     raw: bytes
     position: Position
+    kind: str = ""  # of a complaint
 
 
 class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
@@ -68,6 +69,7 @@ class Segment(Struct, array_like=True):
     announced: list[Announced] = []
     matched: list[Matched] = []
     decisions: list[Decision] = []
+    scans: dict[str, list[int]] = {}  # carrier part of the channel → scans recorded, sum of their lags in hours
 
 
 class Contribution(Struct, array_like=True):

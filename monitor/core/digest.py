@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from monitor.core import channel as channel_state
+from monitor.core.arrays import to_plain
 from monitor.core.channel import Channel
 from monitor.core.contribution import Segment
 from monitor.core.fleet_fold import FleetHeader, Unresolved
+from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Thing
 from monitor.core.parcel import Parcel
@@ -24,13 +25,14 @@ _to_json = msgspec.json.Encoder(order="sorted").encode
 
 def _encode(value: Any) -> bytes:
     """Bytes of a state, with the keys of every mapping sorted."""
-    return _to_json(msgspec.to_builtins(value, str_keys=True, builtin_types=(bytes,), enc_hook=channel_state.to_plain))
+    return _to_json(msgspec.to_builtins(value, str_keys=True, builtin_types=(bytes,), enc_hook=to_plain))
 
 
 def state_sha256(
     parcels: Iterable[Mapping[str, Parcel]],
     things: Iterable[Mapping[str, Thing]],
     channels: Mapping[str, Channel],
+    groups: Mapping[str, Group],
     incidents: Mapping[str, Incident],
     held: Mapping[str, Segment],
     unresolved: Mapping[str, Unresolved],
@@ -46,6 +48,8 @@ def state_sha256(
         sha.update(_encode((key, everywhere[key])))
     for key in sorted(channels):
         sha.update(_encode((key, channels[key])))
+    for key in sorted(groups):
+        sha.update(_encode((key, groups[key])))
     for key in sorted(incidents):
         sha.update(_encode((key, incidents[key])))
     for key in sorted(held):
@@ -57,7 +61,7 @@ def state_sha256(
         sha.update(_encode((key, plain, events, sorted(segment.matched), decisions)))
     for key in sorted(unresolved):
         told = unresolved[key].announced
-        sha.update(_encode((key, told.type, told.time_us, told.recorded_us, told.raw, unresolved[key].done)))
+        sha.update(_encode((key, told.type, told.time_us, told.recorded_us, told.raw, told.kind, unresolved[key].done)))
     plain_header = msgspec.structs.replace(header, marks={}, complete={}, counts=_counts(header.counts))
     sha.update(_encode(plain_header))
     return sha.hexdigest()

@@ -16,9 +16,11 @@ A day on which nothing is at risk says nothing and leaves M as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.baseline import Floats
 
@@ -28,6 +30,11 @@ FACTORS: Final = (0.7, 0.35, 0.08)
 STRETCHES: Final = (1.35, 1.8)
 #: The alternative that means that a stage stands still rather than being slow.
 STALLED: Final = 2
+#: Rows of a node's evidence: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after
+#: that; the ℓ of the last days, of which a day keeps ``KEEP``.
+LN_M, CUSUM, SEEN, EXPECTED, SINCE, LATELY = range(6)
+ROWS: Final = 6
+KEEP: Final = 0.9
 
 
 def stretched(increments: Floats, k: float) -> Floats:
@@ -41,8 +48,15 @@ def stretched(increments: Floats, k: float) -> Floats:
     return np.diff(at, axis=-1)
 
 
-def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, scale: Floats) -> Floats:
-    """Untempered ℓ of each alternative for one day.
+def log_likelihood_ratios(
+    at_risk: Floats,
+    exits: Floats,
+    increments: Floats,
+    scale: Floats,
+    factors: Sequence[float] = FACTORS,
+    stretches: Sequence[float] = STRETCHES,
+) -> Floats:
+    """Untempered ℓ of each alternative for one day: ``factors`` on the hazard, ``stretches`` of every duration.
 
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
     clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
@@ -57,19 +71,36 @@ def log_likelihood_ratios(at_risk: Floats, exits: Floats, increments: Floats, sc
     at = x[where]
     log_base = np.log(-np.expm1(-at))
     cells = x.shape[0] * x.shape[1]
-    out = np.empty((*x.shape[:2], len(ALTERNATIVES)))
+    out = np.empty((*x.shape[:2], len(factors) + len(stretches)))
 
     def gain(y: Floats) -> Floats:
         terms = count * (np.log(-np.expm1(-y)) - log_base)
         sums: Floats = np.asarray(np.bincount(row, weights=terms, minlength=cells), dtype=np.float64)
         return sums.reshape(x.shape[:2])
 
-    for i, rho in enumerate(FACTORS):
+    for i, rho in enumerate(factors):
         out[..., i] = gain(rho * at) + (1 - rho) * base
-    for i, k in enumerate(STRETCHES, start=len(FACTORS)):
+    for i, k in enumerate(stretches, start=len(factors)):
         y = np.maximum(stretched(increments, k) * scale[..., None], 1e-12)
         out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
     return out
+
+
+def accumulate(state: Floats, judged: NDArray[np.bool_], ell: Floats, seen: Floats, expected: Floats, day: int) -> None:
+    """Add a day's ℓ to ``state`` ``[node, row, clock, alternative]`` where ``judged`` ``[node, clock]``.
+
+    Beside ln M runs a CUSUM of the same ℓ; ``seen`` and ``expected`` exits ``[node, clock]`` are summed since the day
+    on which it left zero.
+    """
+    now = judged[..., None]
+    state[:, LN_M] = np.where(now, update(state[:, LN_M], ell), state[:, LN_M])
+    fresh = now & (state[:, CUSUM] <= 0)
+    state[:, SINCE] = np.where(fresh, day, state[:, SINCE])
+    for row, today in ((SEEN, seen), (EXPECTED, expected)):
+        so_far = np.where(fresh, 0.0, state[:, row])
+        state[:, row] = np.where(now, np.round(so_far + today[..., None], 9), state[:, row])
+    state[:, LATELY] = np.where(now, np.round(KEEP * state[:, LATELY] + ell, 9), state[:, LATELY])
+    state[:, CUSUM] = np.where(now, np.round(np.maximum(state[:, CUSUM] + ell, 0.0), 9), state[:, CUSUM])
 
 
 def update(ln_m: Floats, ell: Floats) -> Floats:

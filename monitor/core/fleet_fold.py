@@ -14,23 +14,21 @@ The watermark is the grid time less the 90% quantile of the reporting lag of clo
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from functools import partial
+from collections.abc import Iterable, MutableMapping
 
 from msgspec import Struct
 
 from monitor.core import cells as c
+from monitor.core.alarms import Alarms
 from monitor.core.channel import Channel, add, is_warm, new_channel, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
-from monitor.core.incidents import (
-    TRAILING_DAYS,
-    Incident,
-    Note,
-    judge_incident,
-    keeps_from_learning,
-)
+from monitor.core.feeds import Feed, feeds_of, is_held, watch
+from monitor.core.groups import Group, Membership, judge_groups
+from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
+from monitor.core.parcel import part_of
+from monitor.core.scope import scope
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 LAG_QUANTILE = 0.9
@@ -59,7 +57,7 @@ class FleetHeader(Struct):
     counts: dict[str, int] = {}
     lags: dict[int, int] = {}
     feeds: dict[str, int] = {}
-    silent: dict[str, int] = {}  # carrier → days in a row without reports
+    reports: dict[str, Feed] = {}  # what each feed usually reports, and whether it does
     first_us: int = 1 << 62
     last_us: int = 0
 
@@ -71,6 +69,7 @@ class FleetFold:
         self,
         params: Params,
         channels: MutableMapping[str, Channel],
+        groups: MutableMapping[str, Group],
         incidents: MutableMapping[str, Incident],
         held: MutableMapping[str, Segment],
         unresolved: MutableMapping[str, Unresolved],
@@ -79,6 +78,7 @@ class FleetFold:
     ) -> None:
         self.params = params
         self.channels = channels
+        self.groups = groups
         self.incidents = incidents
         self.held = held
         self.unresolved = unresolved
@@ -87,12 +87,12 @@ class FleetFold:
         self.changed: dict[str, Incident] = {}
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
-        self._names: list[str] | None = None
-        self._open = {i.channel: i.incident_id for _, i in sorted(incidents.items()) if not i.closed_us}
+        self._membership: Membership | None = None
+        self._alarms = Alarms(params, incidents, self._put)
+        self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
             self._held_ticks.setdefault(int(key.split("|", 1)[0]), set()).add(key)
-        self._warm = self._is_warm()
 
     # -- contributions -----------------------------------------------------------------------------------------
 
@@ -138,6 +138,10 @@ class FleetFold:
         rest.announced += segment.announced
         rest.matched += segment.matched
         rest.decisions += segment.decisions
+        for carrier, (n, hours) in segment.scans.items():
+            scans = rest.scans.setdefault(carrier, [0, 0])
+            scans[0] += n
+            scans[1] += hours
         self.held[key] = rest
         keys.add(key)
 
@@ -151,7 +155,8 @@ class FleetFold:
             header.open_day = (header.tick * self.params.tick_us - header.lag_us) // DAY_US
         while header.tick < last:
             tick = header.tick + 1
-            if not self._warm and tick not in self._held_ticks and not self.unresolved:
+            # Told by the state alone: a tick that is passed over must be so after a restart, too.
+            if tick not in self._held_ticks and not self.unresolved and not self._is_warm():
                 header.tick = min([last, *(held - 1 for held in self._held_ticks)])
                 at = header.tick * self.params.tick_us
                 header.open_day = max(header.open_day, (at - header.lag_us) // DAY_US)
@@ -165,17 +170,14 @@ class FleetFold:
         if header.first_day is None and header.last_us:
             header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
-        judged = False
+        self._watch_feeds(tick, at)
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
             header.open_day += 1
-            judged = True
         if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
             self._prune(at // DAY_US - self.params.recent_days)
         header.tick = tick
         header.lag_us = self._lag()
-        if judged or not self._warm:
-            self._warm = self._is_warm()
 
     def _is_warm(self) -> bool:
         """Whether time alone can still change a channel (an open incident waits for reports, not for time)."""
@@ -197,7 +199,7 @@ class FleetFold:
                 channel = self.channels.get(name)
                 if channel is None:
                     channel = new_channel(self.params.age_cap_days + 2)
-                    self._names = None
+                    self._membership = None
                 add(channel, changes, self.header.open_day, window)
                 self.channels[name] = channel
             del self.held[key]
@@ -213,6 +215,10 @@ class FleetFold:
             header.lags[lag] = header.lags.get(lag, 0) + n
         for feed, time in segment.feeds.items():
             header.feeds[feed] = max(header.feeds.get(feed, 0), time)
+        for carrier, (n, hours) in segment.scans.items():
+            scans = self._scans.setdefault(carrier, [0, 0])
+            scans[0] += n
+            scans[1] += hours
         header.first_us = min(header.first_us, segment.first_us)
         header.last_us = max(header.last_us, segment.last_us)
         for announced in segment.announced:
@@ -237,6 +243,31 @@ class FleetFold:
             self.header.lags = {hours: n // 2 for hours, n in sorted(lags.items()) if n > 1}
         return min((lag + 1) * HOUR_US if lag else 0, LAG_MOST_US)
 
+    def _watch_feeds(self, tick: int, at: int) -> None:
+        """Feeds that fell silent or late, and those that are back."""
+        header, scans = self.header, self._scans
+        self._scans = {}
+        for news in watch(tick, 7 * DAY_US // self.params.tick_us, scans, header.reports):
+            feed = header.reports[news.feed]
+            known = self.incidents.get(feed.incident_id)
+            if known is not None and not known.closed_us:
+                known.closed_us = at
+                known.revision += 1
+                self._put(known, True)
+            if news.mode:
+                names = [name for name in self._members().names if news.feed in feeds_of(part_of(name))]
+                incident = feed_incident(
+                    scope("feed", carrier=news.feed),
+                    news.mode,
+                    names,
+                    sum(in_flight(self.channels[name]) for name in names),
+                    (feed.since - 1) * self.params.tick_us,
+                    at,
+                    (feed.score, feed.seen, feed.expected),
+                )
+                feed.incident_id = incident.incident_id
+                self._put(incident, True)
+
     # -- events that name no parcel ----------------------------------------------------------------------------
 
     def _match(self, matched: list[Matched]) -> None:
@@ -251,6 +282,9 @@ class FleetFold:
                 channel = self.channels[match.channel]
                 cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
                 changes = {c.cell(c.COMPLAINT, cohort): 1, c.cell(c.COMPLAINT_DAY, day): 1}
+                kind = c.COMPLAINT_DAYS.get(entry.announced.kind)
+                if kind is not None:
+                    changes[c.cell(kind, cohort, max(day, cohort))] = 1
                 tick = self.header.tick or 0
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
@@ -283,73 +317,52 @@ class FleetFold:
             return
         incident.notes = [*incident.notes, Note(decision.recorded_us, decision.what, decision.by, decision.note)]
         incident.revision += 1
-        self._put(incident)
+        self._put(incident, True)
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    def _sorted(self) -> list[str]:
-        if self._names is None:
-            self._names = sorted(self.channels)
-        return self._names
+    def _members(self) -> Membership:
+        if self._membership is None:
+            self._membership = Membership(sorted(self.channels))
+        return self._membership
 
     def _judge(self, day: int, at_us: int) -> None:
-        names = self._sorted()
+        membership = self._members()
+        names = membership.names
         channels = [self.channels[name] for name in names]
-        young: set[str] = set()
-        old: set[str] = set()
-        for name, incident_id in self._open.items():
-            (young if keeps_from_learning(self.incidents[incident_id], day) else old).add(name)
+        young, old = self._alarms.learning(day)
         warm = [is_warm(channel) for channel in channels]
-        verdicts = judge_day(day, names, channels, young, old, self.params, warm, self.header.silent)
+        ticks_per_day = DAY_US // self.params.tick_us
+        first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
+        silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
+        held = [silent[part_of(name)] for name in names]
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
         first_day = day if self.header.first_day is None else self.header.first_day
-        in_shadow = day - first_day < self.params.shadow_days
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
-        for name in sorted({*verdicts, *self._open}):
-            verdict = verdicts.get(name)
-            known = self._open.get(name)
-            if known is None and (verdict is None or verdict.ln_m < self.params.ticket_ln_m):
-                continue
-            channel = self.channels[name]
-            before = self.incidents[known].revision if known else 0
-            incident = judge_incident(
-                self.incidents[known] if known else None,
-                name,
-                verdict,
-                day,
-                at_us,
-                in_shadow,
-                partial(_stock, channel, day),
-                self.params,
-            )
-            if incident is None:
-                continue
-            if incident.revision != before:
-                self._put(incident)
-            else:
-                self.incidents[incident.incident_id] = incident
-            if incident.closed_us:
-                self._open.pop(name, None)
-            else:
-                self._open[name] = incident.incident_id
+        shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
 
-    def _put(self, incident: Incident) -> None:
+        def stock(some: Iterable[str]) -> tuple[int, int]:
+            mine = [self.channels[name] for name in some]
+            return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
+
+        unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
+        self._alarms.after_day(day, at_us, day - first_day, verdicts, shared, self.groups, membership, unheard, stock)
+
+    def _put(self, incident: Incident, news: bool) -> None:
         self.incidents[incident.incident_id] = incident
-        self.changed[incident.incident_id] = incident
+        if news:
+            self.changed[incident.incident_id] = incident
 
     def _prune(self, window: int) -> None:
-        for name in self._sorted():
+        for name in self._members().names:
             channel = self.channels[name]
             if any(cohort <= window for cohort in channel.recent):
                 prune(channel, window)
                 self.channels[name] = channel
-
-
-def _stock(channel: Channel, day: int) -> tuple[int, int]:
-    return in_flight(channel), complaints_in(channel, day, TRAILING_DAYS)
 
 
 def in_flight(channel: Channel) -> int:

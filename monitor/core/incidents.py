@@ -2,11 +2,12 @@
 
 State machine of a channel's incident:
 
-    none ──ln M ≥ ticket──▶ ticket ──ln M ≥ page, not in shadow──▶ page
+    none ──ln M ≥ ticket──▶ ticket ──ln M ≥ page, not in shadow, no group to name──▶ page
     ticket, page ──ln M < close on `close_days` judged days in a row──▶ closed
     ticket, page ──nothing at risk for `QUIET_DAYS` judged days──▶ closed
 
-Scope, members, evidence and forecast are what stood when the incident first had its severity (``known_us``).
+That of a group is a page from the beginning; :mod:`monitor.core.alarms` decides which of the two it is. Scope,
+members, evidence and forecast are what stood when the incident first had its severity (``known_us``).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from monitor.core.events import day_text, from_us
 from monitor.core.evidence import STALLED
 from monitor.core.forecast import complaints_ahead
 from monitor.core.identity import hash64
-from monitor.core.judge import Judged
 from monitor.core.params import Params
+from monitor.core.rare import RARE
+from monitor.core.scope import channel_scope, scope_record
+from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, DAY_US
 
 QUIET_DAYS: Final = 30
@@ -39,13 +42,20 @@ class Note(Struct, array_like=True, frozen=True):
     note: str
 
 
+class Joined(Struct, array_like=True, frozen=True):
+    """A channel that an open incident of a group grew to include, and when (µs)."""
+
+    channel: str
+    known_us: int
+
+
 class Incident(Struct):
     """One incident; times in µs since 1970 UTC, 0 for none."""
 
     incident_id: str
-    channel: str
+    scope: str  # see monitor.core.scope
     mode: str
-    clock: str
+    clock: str  # empty where the mode is about no clock
     severity: str
     opened_us: int
     known_us: int
@@ -64,13 +74,111 @@ class Incident(Struct):
     quiet_days: int = 0
     last_judged_day: int = 0
     notes: list[Note] = []
+    joined: list[Joined] = []
+    absorbed_by: str = ""
+    waited_days: int = 0  # judged days on which a page was held back for a group that rises
+
+    @property
+    def covers(self) -> list[str]:
+        """The channels concerned, those that joined later included."""
+        return [*self.members, *(joined.channel for joined in self.joined)]
 
 
 def mode_of(clock: int, alternative: int) -> str:
     """The contract's ``mode`` for the clock and alternative that say most."""
+    if clock >= len(CLOCKS):
+        return RARE[clock - len(CLOCKS)]
     if clock == 0:
         return "no_first_scan"
     return "stage_stalled" if alternative == STALLED and clock < len(CLOCKS) - 1 else "transit_slow"
+
+
+def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_us: int) -> Incident:
+    """A new incident, not yet known to anybody: see :func:`note_severity`."""
+    mode = mode_of(verdict.clock, verdict.alternative)
+    return Incident(
+        incident_id=f"{hash64(f'{scope}|{mode}|{at_us}'):016x}",
+        scope=scope,
+        mode=mode,
+        clock=CLOCKS[verdict.clock] if verdict.clock < len(CLOCKS) else "",
+        severity="ticket",
+        opened_us=verdict.since_day * DAY_US,
+        known_us=0,
+        closed_us=0,
+        members=members,
+        parcels_at_risk=0,
+        ln_m=0.0,
+        observed=0.0,
+        expected=0.0,
+        since_day=0,
+        complaints_expected=0.0,
+        complaints_low=0.0,
+        complaints_high=0.0,
+        revision=0,
+        last_judged_day=day,
+    )
+
+
+def feed_incident(
+    scope: str,
+    mode: str,
+    channels: list[str],
+    in_flight: int,
+    since_us: int,
+    at_us: int,
+    figures: tuple[float, float, float],
+) -> Incident:
+    """An incident of a feed: a problem of data, not of its ``channels``. ``figures``: score, scans seen, expected."""
+    ln_m, observed, expected = figures
+    return Incident(
+        incident_id=f"{hash64(f'{scope}|{mode}|{at_us}'):016x}",
+        scope=scope,
+        mode=mode,
+        clock="",
+        severity="feed",
+        opened_us=since_us,
+        known_us=at_us,
+        closed_us=0,
+        members=channels,
+        parcels_at_risk=in_flight,
+        ln_m=round(ln_m, 6),
+        observed=round(observed, 6),
+        expected=round(expected, 6),
+        since_day=since_us // DAY_US,
+        complaints_expected=0.0,
+        complaints_low=0.0,
+        complaints_high=0.0,
+    )
+
+
+def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: tuple[int, int]) -> None:
+    """The incident has this ``severity`` from now on; keep what stands at the moment.
+
+    ``stock``: the parcels in flight and the complaints of the trailing ``TRAILING_DAYS`` of its channels.
+    """
+    in_flight, complaints = stock
+    forecast = complaints_ahead(complaints, TRAILING_DAYS)
+    incident.severity = severity
+    incident.known_us = at_us
+    incident.parcels_at_risk = in_flight
+    incident.ln_m = round(verdict.ln_m, 6)
+    incident.observed = round(verdict.observed, 6)
+    incident.expected = round(verdict.expected, 6)
+    incident.since_day = verdict.since_day
+    incident.complaints_expected = forecast.expected
+    incident.complaints_low, incident.complaints_high = forecast.low, forecast.high
+    incident.revision += 1
+
+
+def pass_day(incident: Incident, calm: bool | None, day: int, at_us: int, params: Params) -> None:
+    """A judged day has passed: ``calm`` or not; None when nothing was at risk. Closes what was calm for long enough."""
+    if calm is not None:
+        incident.calm_days = incident.calm_days + 1 if calm else 0
+    incident.quiet_days = incident.quiet_days + 1 if calm is None else 0
+    if incident.calm_days >= params.close_days or incident.quiet_days >= QUIET_DAYS:
+        incident.closed_us = at_us
+        incident.revision += 1
+    incident.last_judged_day = day
 
 
 def judge_incident(
@@ -79,61 +187,22 @@ def judge_incident(
     verdict: Judged | None,
     day: int,
     at_us: int,
-    in_shadow: bool,
+    may_page: bool,
     stock: Callable[[], tuple[int, int]],
     params: Params,
 ) -> Incident | None:
     """The channel's incident after a judged day: opened, changed in place or as it was. None when there is none.
 
-    ``stock`` tells the parcels in flight and the complaints of the trailing ``TRAILING_DAYS``; ``at_us`` is the tick
-    at which this is decided.
+    ``at_us`` is the tick at which this is decided.
     """
     if incident is None:
         if verdict is None or verdict.ln_m < params.ticket_ln_m:
             return None
-        mode = mode_of(verdict.clock, verdict.alternative)
-        incident = Incident(
-            incident_id=f"{hash64(f'channel|{channel}|{mode}|{at_us}'):016x}",
-            channel=channel,
-            mode=mode,
-            clock=CLOCKS[verdict.clock],
-            severity="ticket",
-            opened_us=verdict.since_day * DAY_US,
-            known_us=0,
-            closed_us=0,
-            members=[channel],
-            parcels_at_risk=0,
-            ln_m=0.0,
-            observed=0.0,
-            expected=0.0,
-            since_day=0,
-            complaints_expected=0.0,
-            complaints_low=0.0,
-            complaints_high=0.0,
-            revision=0,
-            last_judged_day=day,
-        )
-    page = verdict is not None and verdict.ln_m >= params.page_ln_m and not in_shadow
+        incident = open_incident(channel_scope(channel), [channel], verdict, day, at_us)
+    page = verdict is not None and verdict.ln_m >= params.page_ln_m and may_page
     if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
-        in_flight, complaints = stock()
-        forecast = complaints_ahead(complaints, TRAILING_DAYS)
-        incident.severity = "page" if page else "ticket"
-        incident.known_us = at_us
-        incident.parcels_at_risk = in_flight
-        incident.ln_m = round(verdict.ln_m, 6)
-        incident.observed = round(verdict.observed, 6)
-        incident.expected = round(verdict.expected, 6)
-        incident.since_day = verdict.since_day
-        incident.complaints_expected = forecast.expected
-        incident.complaints_low, incident.complaints_high = forecast.low, forecast.high
-        incident.revision += 1
-    if verdict is not None:
-        incident.calm_days = incident.calm_days + 1 if verdict.ln_m < params.close_ln_m else 0
-    incident.quiet_days = incident.quiet_days + 1 if verdict is None else 0
-    if incident.calm_days >= params.close_days or incident.quiet_days >= QUIET_DAYS:
-        incident.closed_us = at_us
-        incident.revision += 1
-    incident.last_judged_day = day
+        note_severity(incident, "page" if page else "ticket", verdict, at_us, stock())
+    pass_day(incident, None if verdict is None else verdict.ln_m < params.close_ln_m, day, at_us, params)
     return incident
 
 
@@ -144,13 +213,12 @@ def keeps_from_learning(incident: Incident, day: int) -> bool:
 
 def record(incident: Incident) -> dict[str, object]:
     """The incident as the contract's ``incidents.jsonl`` writes it."""
-    country, product, carrier = incident.channel.split("|")
     acknowledged = [note for note in incident.notes if note.what == "ack"]
     out: dict[str, object] = {
         "incident_id": incident.incident_id,
-        "scope": {"kind": "channel", "country": country, "product": product, "carrier": carrier},
+        "scope": scope_record(incident.scope),
         "mode": incident.mode,
-        "clock": incident.clock,
+        "clock": incident.clock or None,
         "severity": incident.severity,
         "opened_at": from_us(incident.opened_us),
         "closed_at": from_us(incident.closed_us) if incident.closed_us else None,
@@ -172,6 +240,10 @@ def record(incident: Incident) -> dict[str, object]:
         },
         "revision": incident.revision,
     }
+    if incident.joined:
+        out["joined"] = [{"channel": one.channel, "known_by": from_us(one.known_us)} for one in incident.joined]
+    if incident.absorbed_by:
+        out["absorbed_by"] = incident.absorbed_by
     if acknowledged:
         out["acknowledged_by"] = acknowledged[0].by or "unnamed"
     if any(note.what in ("mute", "done") for note in incident.notes):

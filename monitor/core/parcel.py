@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from monitor.core import cells as c
 from monitor.core.params import Params
-from monitor.core.vocabulary import DAY_US, END_TO_END, HOUR_US, MILESTONES, STAGE_RANK
+from monitor.core.vocabulary import DAY_US, END_TO_END, HOUR_US, MILESTONES, ORIGIN, STAGE_RANK
 
 #: Milestone → its place in :data:`MILESTONES`; states store the place.
 INDEX: Final[dict[str, int]] = {name: i for i, name in enumerate(MILESTONES)}
@@ -81,6 +81,14 @@ class Parcel(Struct, array_like=True):
     waiting: list[Waiting] = []
     handled_us: int = 0  # when a person muted it or called it done; 0 never
     kept: int = FULL
+    origin: str = ORIGIN  # country
+    abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
+
+
+@lru_cache(maxsize=16384)
+def part_of(channel: str) -> str:
+    """The carrier part of a channel's id: the carrier, with its service if there is one."""
+    return channel.rsplit("|", 1)[1]
 
 
 @lru_cache(maxsize=4096)
@@ -133,9 +141,10 @@ _OPEN, _PRESUMED, _DELIVERED, _RETURNED, _LOST, _ON_TIME, _LATE, _PROMISED_OPEN 
 )
 _FIRST_SCAN, _ARRIVED, _HELD = (kind << 40 for kind in (c.FIRST_SCAN, c.ARRIVED, c.HELD))
 _ENTER1, _ENTER2, _ENTER3 = (c.ENTER + clock << 40 for clock in (1, 2, 3))
+_HELD_DAY, _SECURITY_DAY, _RETURN_DAY = (kind << 40 for kind in (c.HELD_DAY, c.SECURITY_DAY, c.RETURN_DAY))
 
 #: Cells of a parcel before its registration: none in any slot.
-NO_CELLS: Final[tuple[int, ...]] = (0,) * 14
+NO_CELLS: Final[tuple[int, ...]] = (0,) * 15
 
 
 def constant_cells(p: Parcel) -> tuple[int, ...]:
@@ -148,7 +157,7 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
     """The cells a registered parcel counts in besides the constant ones, one a slot, 0 for none.
 
     The slots: outcome, presumed lost, promise, first scan, arrived, held, entries into clocks 1 to 3, ends of clocks
-    0 to 4. ``first_scan_us`` is the bound on the first scan.
+    0 to 4, what stopped it. ``first_scan_us`` is the bound on the first scan.
     """
     first, r1, r2, r3, delivered, held, security, returning, returned, lost = p.times
     reg = p.registered_us
@@ -177,6 +186,7 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
             0,
             0,
             stop4,
+            0,
         )
     if delivered:
         state = _DELIVERED | a | _hours(reg, delivered)
@@ -197,9 +207,18 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
             promise = (_ON_TIME if delivered // DAY_US <= due_day else _LATE) | a
     scanned = _FIRST_SCAN | a | reg // HOUR_US % 24 if first and first - reg <= first_scan_us else 0
     arrived = _ARRIVED | a if r3 or delivered else 0
-    stopped = _NEVER
+    stopped, why = _NEVER, 0
     if held or returning or returned or lost or security:
         stopped = min(t for t in (held, returning, returned, lost, security) if t)
+        if stopped < (delivered or _NEVER):
+            day = stopped // DAY_US
+            if stopped == held:
+                came = min(t for t in (r3, held) if t) // DAY_US
+                why = _HELD_DAY | came << 20 | max(day, came)
+            elif stopped == security:
+                why = _SECURITY_DAY | a | max(day, cohort)
+            elif stopped != lost:
+                why = _RETURN_DAY | a | max(day, cohort)
     # A later milestone ends all earlier clocks; a clock runs if it was entered before it ended.
     end3 = delivered or _NEVER
     end2 = r3 if r3 and r3 < end3 else end3
@@ -233,7 +252,22 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
         left2,
         left3,
         _left(END_TO_END, a, end3, stopped),
+        why,
     )
+
+
+def see_abroad(p: Parcel, country: int, time_us: int) -> list[tuple[int, int]]:
+    """Note a scan in a country that is neither origin nor destination; the cells it changes, with the change.
+
+    The earliest scan there counts.
+    """
+    known, cohort = p.abroad.get(country, 0), p.registered_us // DAY_US
+    if known and known <= time_us:
+        return []
+    p.abroad[country] = time_us
+    kind = c.ABROAD + country
+    changes = [(c.cell(kind, cohort, max(time_us // DAY_US, cohort)), 1)]
+    return [(c.cell(kind, cohort, max(known // DAY_US, cohort)), -1), *changes] if known else changes
 
 
 def _hours(start_us: int, end_us: int) -> int:

@@ -20,11 +20,7 @@ from typing import Final
 import msgspec
 
 from monitor.core import cells as c
-from monitor.core.contribution import (
-    Contribution,
-    DeadLetter,
-    Position,
-)
+from monitor.core.contribution import Contribution, DeadLetter, Position
 from monitor.core.events import (
     ClaimSettled,
     ClockTicked,
@@ -58,9 +54,11 @@ from monitor.core.parcel import (
     feed_of,
     next_due,
     outcome,
+    part_of,
+    see_abroad,
 )
 from monitor.core.things import EVENTS, Things, thing_of
-from monitor.core.vocabulary import DAY_US, HOUR_US, YEAR_2000_US
+from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
 
 _decode_again = msgspec.json.Decoder(Event).decode
 
@@ -203,6 +201,7 @@ class ParcelFold:
         data = event.data
         parcel.channel = channel_id(data.destination, data.product, data.carrier, data.service)
         parcel.registered_us = time
+        parcel.origin = data.origin or ORIGIN
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -247,6 +246,9 @@ class ParcelFold:
                 cohort = parcel.registered_us // DAY_US
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT, cohort), 1)
                 self._ledger.add(parcel.channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
+                kind = c.COMPLAINT_DAYS.get(event.data.kind)
+                if kind is not None:
+                    self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
                 self._things.refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
             key = hash64("complaint|" + event.data.complaint_id)
@@ -271,10 +273,22 @@ class ParcelFold:
             return
         # Equal times are a default, not a report without delay; history loaded later says nothing of the feed.
         lag = (recorded - time) // HOUR_US
-        if recorded > time and parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
-            lags, lag = self._ledger.segment.lags, min(lag, LAG_CAP_HOURS)
-            lags[lag] = lags.get(lag, 0) + 1
-        feeds, carrier = self._ledger.segment.feeds, feed_of(parcel.channel)
+        segment = self._ledger.segment
+        if parcel.kept == FULL and not (event.history and lag > LAG_CAP_HOURS):
+            part = part_of(parcel.channel)
+            scans = segment.scans.get(part)
+            if scans is None:
+                scans = segment.scans[part] = [0, 0]
+            scans[0] += 1
+            if recorded > time:
+                lag = lag if lag < LAG_CAP_HOURS else LAG_CAP_HOURS
+                segment.lags[lag] = segment.lags.get(lag, 0) + 1
+                scans[1] += lag
+            country = data.country
+            if country is not None and country != parcel.origin and not parcel.channel.startswith(country):
+                for key, n in see_abroad(parcel, c.country_number(country), time):
+                    self._ledger.add(parcel.channel, key, n)
+        feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
         times = parcel.times
@@ -355,6 +369,7 @@ class ParcelFold:
             parcel.kept = STONE
             parcel.seen = {}
             parcel.last_place = ""
+            parcel.abroad = {}
         else:
             parcel.kept = FINGERPRINT
             self._things.forget(parcel_id, parcel)

@@ -87,6 +87,7 @@ class Things:
             ledger.saw(time)
         uid = f"{event.subject}|{key:016x}"
         ref = 0
+        kind = event.data.kind if isinstance(event, ComplaintOpened) else ""
         if isinstance(event, ComplaintOpened):
             if event.data.order_id is not None:
                 ref = hash64("order|" + event.data.order_id)
@@ -116,7 +117,7 @@ class Things:
         if ref:
             if home:
                 ledger.segment.announced.append(
-                    Announced(uid, type_of(event), time, recorded, ledger.keep(raw, recorded), position)
+                    Announced(uid, type_of(event), time, recorded, ledger.keep(raw, recorded), position, kind)
                 )
             wait = Wait(ref, recorded + self._waiting_us, uid)
             thing.waits.append(wait)

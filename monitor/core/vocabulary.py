@@ -79,6 +79,9 @@ CLOCKS: Final[tuple[str, ...]] = (
 STAGE_CLOCKS: Final = 4
 END_TO_END: Final = 4
 
+#: The country where parcels start, unless their registration says otherwise.
+ORIGIN: Final = "CN"
+
 #: Why a record is a dead letter. The sentence beside it is made where the reason is found.
 Reason = Literal[
     "not_text",

@@ -15,10 +15,12 @@ import structlog
 
 from monitor.connectors.files import KEPT_BYTES
 from monitor.core import channel as channel_state
+from monitor.core import groups as group_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.events import Rejected, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.groups import Group
 from monitor.core.incidents import Incident, record
 from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
@@ -45,6 +47,7 @@ HEADER: Final = "header"
 PARCEL_TABLES: Final[dict[str, type]] = {"parcels": Parcel, "things": Thing, "positions": Header}
 FLEET_TABLES: Final[dict[str, type]] = {
     "channels": Channel,
+    "groups": Group,
     "incidents": Incident,
     "held": Segment,
     "unresolved": Unresolved,
@@ -54,7 +57,8 @@ FLEET_TABLES: Final[dict[str, type]] = {
 
 def decoder(kind: type) -> Any:
     """How the values of a table are read."""
-    return channel_state.decode if kind is Channel else msgspec.msgpack.Decoder(kind).decode
+    special: dict[type, Any] = {Channel: channel_state.decode, Group: group_state.decode}
+    return special.get(kind) or msgspec.msgpack.Decoder(kind).decode
 
 
 def home_of(partition: int, partitions: int) -> Callable[[str], bool]:
@@ -63,7 +67,8 @@ def home_of(partition: int, partitions: int) -> Callable[[str], bool]:
 
 
 def _table(engine: Engine, name: str, topic: str, kind: type) -> FoldTable[Any]:
-    encode = channel_state.encode if kind is Channel else _to_msgpack
+    special: dict[type, Any] = {Channel: channel_state.encode, Group: group_state.encode}
+    encode = special.get(kind, _to_msgpack)
     return engine.table(name, topic=topic, encode=encode, decode=decoder(kind))
 
 
@@ -148,9 +153,17 @@ class FleetHandler:
 
     def recovered(self, partition: int) -> None:
         """Make the fold on its restored tables."""
-        channels, incidents, held, unresolved, fleet = (table.partition(partition) for table in self._tables.values())
-        header = fleet.get(HEADER) or FleetHeader()
-        self.fold = FleetFold(self._params, channels, incidents, held, unresolved, header, self._partitions)
+        of = {name: table.partition(partition) for name, table in self._tables.items()}
+        self.fold = FleetFold(
+            self._params,
+            of["channels"],
+            of["groups"],
+            of["incidents"],
+            of["held"],
+            of["unresolved"],
+            of["fleet"].get(HEADER) or FleetHeader(),
+            self._partitions,
+        )
 
     def released(self, partition: int) -> None:
         """Forget the fold."""
@@ -175,7 +188,7 @@ class FleetHandler:
             _LOG.info(
                 "incident",
                 incident_id=incident_id,
-                channel=incident.channel,
+                scope=incident.scope,
                 mode=incident.mode,
                 severity=incident.severity,
                 revision=incident.revision,

@@ -17,6 +17,7 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
@@ -42,6 +43,7 @@ class SavedState:
     things: list[dict[str, Thing]]
     positions: list[Header]
     channels: dict[str, Channel]
+    groups: dict[str, Group]
     incidents: dict[str, Incident]
     held: dict[str, Segment]
     unresolved: dict[str, Unresolved]
@@ -57,7 +59,14 @@ class SavedState:
         """
         count = len(self.parcels)
         fleet = FleetFold(
-            self.params, self.channels, self.incidents, self.held, self.unresolved, self.fleet, partitions=count
+            self.params,
+            self.channels,
+            self.groups,
+            self.incidents,
+            self.held,
+            self.unresolved,
+            self.fleet,
+            partitions=count,
         )
         for partition, header in enumerate(self.positions):
             fold = ParcelFold(
@@ -81,14 +90,21 @@ class SavedState:
     def sha256(self) -> str:
         """Hash of the state, comparable with that of a replay."""
         return state_sha256(
-            self.parcels, self.things, self.channels, self.incidents, self.held, self.unresolved, self.fleet
+            self.parcels,
+            self.things,
+            self.channels,
+            self.groups,
+            self.incidents,
+            self.held,
+            self.unresolved,
+            self.fleet,
         )
 
     def picture(self) -> Picture:
         """The lists at the last closed tick, as the page shows them; as of 1970 before the first."""
         parcels = {name: parcel for part in self.parcels for name, parcel in part.items()}
         as_of_us = (self.fleet.tick or 0) * self.params.tick_us
-        return Picture(self.params, parcels, self.channels, self.incidents, self.fleet, as_of_us)
+        return Picture(self.params, parcels, self.channels, self.groups, self.incidents, self.fleet, as_of_us)
 
 
 def saved_state(log: Log, params: Params) -> SavedState:
@@ -107,6 +123,7 @@ def saved_state(log: Log, params: Params) -> SavedState:
             [part["things"] for part in parts],
             [part["positions"].get(HEADER) or Header() for part in parts],
             whole["channels"],
+            whole["groups"],
             whole["incidents"],
             whole["held"],
             whole["unresolved"],

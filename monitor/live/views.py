@@ -17,6 +17,7 @@ import structlog
 from monitor.core.channel import Channel
 from monitor.core.events import from_us
 from monitor.core.fleet_fold import FleetHeader
+from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.params import Params
 from monitor.core.parcel import FULL, Parcel, outcome
@@ -36,7 +37,7 @@ _LOOK_S: Final = 0.25
 _LEAST_S: Final = 1.0
 _RETRY_S: Final = 2.0
 _SHARE: Final = 4  # computing takes at most one part in five of the time
-_READ: Final = {"parcels", "channels", "incidents", "fleet"}
+_READ: Final = {"parcels", "channels", "groups", "incidents", "fleet"}
 
 
 class LiveViews:
@@ -153,7 +154,8 @@ class LiveViews:
         incidents: dict[str, Incident] = self._tables["incidents"]
         as_of_us = header.tick * self._params.tick_us
         # Copies: explanations are made in another thread while this one goes on reading.
-        picture = Picture(self._params, parcels, dict(channels), dict(incidents), header, as_of_us)
+        groups: dict[str, Group] = self._tables["groups"]
+        picture = Picture(self._params, parcels, dict(channels), dict(groups), dict(incidents), header, as_of_us)
         lists = {
             "channels": picture.channel_records(),
             "incidents": picture.incident_records()[::-1],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from monitor.core.channel import EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.baseline import Floats
 from monitor.core.events import day_text, from_us
-from monitor.core.evidence import ALTERNATIVES
+from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.incidents import Incident, record
 from monitor.core.parcel import DELIVERED, outcome, stage
+from monitor.core.rare import RARE, TIMES
+from monitor.core.scope import channel_of
 from monitor.core.vocabulary import CLOCKS, END_TO_END
-from monitor.read.figures import channel_record
 from monitor.read.lists import Picture
 from monitor.read.watchlist import LEGS
 
@@ -43,52 +44,73 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
 def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
     incident = picture.incidents[id_]
     chased = [row["parcel_id"] for row in watch if row["incident_id"] == id_]
-    channel = picture.channels[incident.channel]
     params = picture.params
-    severity = picture.open_incidents().get(incident.channel)
-    sums = []
-    for i, clock in enumerate(CLOCKS):
-        j = int(channel.evidence[LN_M, i].argmax())  # the kind of slowness that says most
-        if channel.evidence[LN_M, i, j] > -1e300:
-            since = int(channel.evidence[SINCE, i, j])
-            sums.append(
-                {
-                    "clock": clock,
-                    "alternative": ALTERNATIVES[j],
-                    "ln_m": _finite(channel.evidence[LN_M, i, j]),
-                    "observed": _finite(channel.evidence[SEEN, i, j]),
-                    "expected": _finite(channel.evidence[EXPECTED, i, j]),
-                    "since": day_text(since) if since else None,
-                }
-            )
+    name = channel_of(incident.scope)
+    about = {record["channel"]: record for record in picture.channel_records() if record["channel"] in incident.covers}
+    figures: Record = {"at_known_by": record(incident)["evidence"]}
+    if name is not None:
+        channel = picture.channels[name]
+        now = {"ln_m": _finite(channel.ln_m), "sums": _sums(channel.evidence)}
+        figures["p95_days"] = dict(zip(CLOCKS, channel.p95, strict=False))
+        figures["channel"] = about[name]
+        rule = (
+            f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
+            f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
+            f"frequency (e-detector). ln M of their mean opened a ticket at "
+            f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}, unless a group of channels explains it; it "
+            f"closes after {params.close_days} days below {params.close_ln_m:g}. No pages in the first "
+            f"{params.shadow_days} days of a log."
+        )
+    else:
+        group = picture.groups[incident.scope]
+        now = {"ln_m": _finite(group.ln_m), "sums": _sums(group.evidence)}
+        figures["channels"] = list(about.values())
+        rule = (
+            f"Each judged day, the evidence of the channels of the group is added up, that of the one with the most "
+            f"left out: what remains is shared. A page of one of them (ln M of {params.page_ln_m:g}) goes to the group "
+            f"where ln M of the rest is at least {params.corroborate_ln_m:g}; {params.group_page_ln_m:g} of the rest "
+            f"pages by itself. It closes after {params.close_days} days on which the group is below "
+            f"{params.close_ln_m:g} and all its channels below {params.ticket_ln_m:g}."
+        )
+    figures["now"] = {**now, "as_of": from_us(picture.as_of_us)}
     return {
         "kind": "incident",
         "record": record(incident),
-        "rule": (
-            f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
-            f"{len(ALTERNATIVES)} kinds of slowness (e-detector). ln M of their mean opened a ticket at "
-            f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}; it closes after {params.close_days} days "
-            f"below {params.close_ln_m:g}. No pages in the first {params.shadow_days} days of a log."
-        ),
-        "figures": {
-            "at_known_by": record(incident)["evidence"],
-            "now": {"ln_m": _finite(channel.ln_m), "sums": sums, "as_of": from_us(picture.as_of_us)},
-            "p95_days": dict(zip(CLOCKS, channel.p95, strict=False)),
-            "channel": channel_record(
-                incident.channel, channel, picture.as_of_us, params, severity.severity if severity else None
-            ),
-        },
+        "rule": rule,
+        "figures": figures,
         "parcels": (_in_stage(picture, incident) or chased)[:PARCELS_SHOWN],
     }
 
 
+def _sums(evidence: Floats) -> list[Record]:
+    """Of each clock with evidence, the alternative that says most."""
+    sums = []
+    for i, clock in enumerate((*CLOCKS, *RARE)):
+        j = int(evidence[LN_M, i].argmax())
+        if evidence[LN_M, i, j] > -1e300:
+            since = int(evidence[SINCE, i, j])
+            sums.append(
+                {
+                    "clock": clock,
+                    "alternative": ALTERNATIVES[j] if i < len(CLOCKS) else f"x{TIMES[j]:g}",
+                    "ln_m": _finite(evidence[LN_M, i, j]),
+                    "observed": _finite(evidence[SEEN, i, j]),
+                    "expected": _finite(evidence[EXPECTED, i, j]),
+                    "since": day_text(since) if since else None,
+                }
+            )
+    return sums
+
+
 def _in_stage(picture: Picture, incident: Incident) -> list[str]:
     """The parcels that stood in the incident's stage when it became known, those first that had stood there longest."""
+    if not incident.clock:
+        return []
     clock = CLOCKS.index(incident.clock)
     first, last = (DELIVERED, DELIVERED) if clock == END_TO_END else (clock + 1, DELIVERED)
-    found = []
+    covers, found = set(incident.covers), []
     for parcel_id, parcel in picture.parcels.items():
-        if parcel.channel != incident.channel:
+        if parcel.channel not in covers:
             continue
         since = parcel.registered_us if clock in (0, END_TO_END) else parcel.times[clock]
         until = min((t for t in parcel.times[first : last + 1] if t), default=None)

@@ -13,6 +13,7 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Position
 from monitor.core.fleet_fold import FleetHeader, complaints_in, in_flight
 from monitor.core.forecast import complaints_ahead
+from monitor.core.groups import Group
 from monitor.core.incidents import TRAILING_DAYS, Incident, record
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
@@ -32,17 +33,36 @@ class Picture:
     params: Params
     parcels: Mapping[str, Parcel]
     channels: Mapping[str, Channel]
+    groups: Mapping[str, Group]
     incidents: Mapping[str, Incident]
     fleet: FleetHeader
     as_of_us: int
 
-    def open_incidents(self) -> dict[str, Incident]:
-        """Channel → its open incident."""
-        return {incident.channel: incident for incident in self.incidents.values() if not incident.closed_us}
+    def open_incidents(self) -> list[Incident]:
+        """Open incidents, the oldest first."""
+        some = [incident for incident in self.incidents.values() if not incident.closed_us]
+        return sorted(some, key=lambda incident: (incident.known_us, incident.incident_id))
+
+    def incident_of(self) -> dict[str, Incident]:
+        """Channel → the open incident that tells most of it: of a group before its own; a silent feed is none."""
+        out: dict[str, Incident] = {}
+        for incident in self.open_incidents():
+            if incident.severity == "feed" or self._is_absorbed(incident):
+                continue
+            for channel in incident.covers:
+                known = out.get(channel)
+                if known is None or _weight(incident) > _weight(known):
+                    out[channel] = incident
+        return out
+
+    def _is_absorbed(self, incident: Incident) -> bool:
+        """Whether a wider incident that is open explains this one."""
+        wider = self.incidents.get(incident.absorbed_by)
+        return wider is not None and not wider.closed_us
 
     def channel_records(self) -> list[Record]:
         """``channels.jsonl``, sorted by channel."""
-        severities = {name: incident.severity for name, incident in self.open_incidents().items()}
+        severities = {name: incident.severity for name, incident in self.incident_of().items()}
         return [
             channel_record(name, self.channels[name], self.as_of_us, self.params, severities.get(name))
             for name in sorted(self.channels)
@@ -55,7 +75,7 @@ class Picture:
 
     def watch_records(self) -> list[Record]:
         """``watchlist.jsonl``, the most urgent first."""
-        ids = {name: incident.incident_id for name, incident in self.open_incidents().items()}
+        ids = {name: incident.incident_id for name, incident in self.incident_of().items()}
         return watchlist(self.parcels.items(), self.channels, ids, self.as_of_us, self.params)
 
     def families(self) -> dict[str, Samples]:
@@ -84,6 +104,10 @@ class Picture:
             labels = {"scope": "channel", "country": country, "product": product, "carrier": carrier}
             if channel.ln_m > -1e300:
                 evidence.append((-channel.ln_m, labels, channel.ln_m))
+        for scope, group in sorted(self.groups.items()):
+            if group.ln_m > -1e300:
+                labels = dict(zip(("scope", "country", "product", "carrier"), scope.split("|"), strict=True))
+                evidence.append((-group.ln_m, labels, group.ln_m))
         out["evidence_ln"] = [(labels, ln_m) for _, labels, ln_m in sorted(evidence, key=lambda e: e[0])]
         day = self.as_of_us // DAY_US
         rows = []
@@ -116,24 +140,27 @@ class Picture:
             _add(out, "expected_complaints_14d", labels, complaints_ahead(complaints, TRAILING_DAYS).expected)
 
     def _add_incidents(self, out: dict[str, Samples]) -> None:
-        numbers: dict[tuple[str, str], int] = {}
+        numbers: dict[tuple[str, str, str], int] = {}
         out["incident_info"] = []
-        for _, incident in sorted(self.open_incidents().items()):
-            numbers[incident.severity, incident.mode] = numbers.get((incident.severity, incident.mode), 0) + 1
-            country, product, carrier = incident.channel.split("|")
+        for incident in sorted(self.open_incidents(), key=lambda incident: incident.scope):
+            if self._is_absorbed(incident):
+                continue
+            kind, country, product, carrier = incident.scope.split("|")[:4]
+            key = incident.severity, incident.mode, kind
+            numbers[key] = numbers.get(key, 0) + 1
             labels = {
                 "incident_id": incident.incident_id,
                 "severity": incident.severity,
                 "mode": incident.mode,
-                "scope": "channel",
+                "scope": kind,
                 "country": country,
                 "product": product,
                 "carrier": carrier,
             }
             out["incident_info"].append((labels, 1))
         out["incidents_open"] = [
-            ({"severity": severity, "mode": mode, "scope": "channel"}, n)
-            for (severity, mode), n in sorted(numbers.items())
+            ({"severity": severity, "mode": mode, "scope": kind}, n)
+            for (severity, mode, kind), n in sorted(numbers.items())
         ]
 
 
@@ -153,6 +180,10 @@ def position_record(position: Position) -> Record:
 def count_of(fleet: FleetHeader, prefix: str) -> int:
     """Sum of the fleet's counts whose name begins with ``prefix``."""
     return sum(n for _, n in _named(fleet.counts, prefix))
+
+
+def _weight(incident: Incident) -> tuple[bool, bool]:
+    return incident.severity == "page", not incident.scope.startswith("channel|")
 
 
 def _named(counts: Mapping[str, int], prefix: str) -> Iterable[tuple[str, int]]:

@@ -21,6 +21,7 @@ from monitor.core.contribution import DeadLetter, Position, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.groups import Group
 from monitor.core.identity import raw_hash
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Header, Thing
@@ -46,6 +47,7 @@ class World:
     parcels: dict[str, Parcel] = field(default_factory=dict)
     things: dict[str, Thing] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
@@ -57,7 +59,14 @@ class World:
     def sha256(self) -> str:
         """Hash of the state."""
         return state_sha256(
-            [self.parcels], [self.things], self.channels, self.incidents, self.held, self.unresolved, self.fleet
+            [self.parcels],
+            [self.things],
+            self.channels,
+            self.groups,
+            self.incidents,
+            self.held,
+            self.unresolved,
+            self.fleet,
         )
 
 
@@ -137,7 +146,14 @@ class Replay:
         world = World(self.params)
         parcels = ParcelFold(self.params, world.parcels, world.things, Header(), keep=_kept)
         fleet = FleetFold(
-            self.params, world.channels, world.incidents, world.held, world.unresolved, world.fleet, partitions=1
+            self.params,
+            world.channels,
+            world.groups,
+            world.incidents,
+            world.held,
+            world.unresolved,
+            world.fleet,
+            partitions=1,
         )
         total = len(self._raw)
         recorded = np.frombuffer(self._recorded, dtype=np.int64) if total else np.empty(0, dtype=np.int64)

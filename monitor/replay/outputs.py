@@ -17,7 +17,8 @@ _encode = msgspec.json.Encoder().encode
 
 def picture(world: World) -> Picture:
     """The world as the read side sees it; as of 1970 when nothing was folded."""
-    return Picture(world.params, world.parcels, world.channels, world.incidents, world.fleet, world.as_of_us or 0)
+    as_of_us = world.as_of_us or 0
+    return Picture(world.params, world.parcels, world.channels, world.groups, world.incidents, world.fleet, as_of_us)
 
 
 def dead_letter_records(world: World) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import json
 import numpy as np
 from logs import START_DAY, made, registered, replayed, scanned
 
+from monitor.core.block import Block
 from monitor.core.cells import EXIT, split
-from monitor.core.judge import _Block
 from monitor.core.params import Params
 from monitor.replay.driver import World
 from monitor.replay.outputs import picture
@@ -21,7 +21,8 @@ def _judged_next(world: World) -> tuple[int, dict[int, dict[int, int]], dict[int
     channel = world.channels[CHANNEL]
     ages = channel.risk.shape[1] - 1
     day = world.fleet.open_day
-    block = _Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), world.params)
+    rare = np.full((1, *channel.rare.shape[1:]), 0.1), np.zeros((1, *channel.rare.shape[1:]), dtype=bool)
+    block = Block(day, [0], [channel], np.full((1, 5, ages), 0.1), np.ones((1, 5)), rare, world.params)
 
     def told(values: np.ndarray) -> dict[int, dict[int, int]]:
         out: dict[int, dict[int, int]] = {}
@@ -149,15 +150,18 @@ def test_missing_reports_neither_open_nor_resolve_an_incident() -> None:
     def cut_off(lines: list[bytes]) -> list[bytes]:
         return [*(line for line in lines if json.loads(line)["time"] < end), last_word]
 
-    assert picture(replayed(cut_off(_steady(160)))).incident_records() == []
-    [incident] = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
+    [silence] = picture(replayed(cut_off(_steady(160)))).incident_records()
+    assert (silence["severity"], silence["scope"]["kind"], silence["scope"]["carrier"]) == ("feed", "feed", "post")
+    incident, _ = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
     assert incident["severity"] == "page"
     assert incident["closed_at"] is None
 
 
 def test_an_incident_is_closed_a_month_after_its_last_parcel_and_stays_in_the_file() -> None:
     lines = [*_steady(130, slow_from=100), *_steady(340, per_day=2, carrier="wolf", first=120)]
-    [before], [after] = (picture(replayed(lines, until=day)).incident_records() for day in (130, 340))
+    [before] = picture(replayed(lines, until=130)).incident_records()
+    after, silence = picture(replayed(lines, until=340)).incident_records()
+    assert (silence["mode"], silence["closed_at"] is None) == ("feed_silent", False)
     assert (before["severity"], before["closed_at"]) == ("page", None)
     assert after["closed_at"] is not None
     assert {**after, "closed_at": None, "revision": 0} == {**before, "revision": 0}

@@ -140,6 +140,7 @@ def as_world(state: SavedState, as_of_us: int) -> World:
         {name: parcel for part in state.parcels for name, parcel in part.items()},
         things,
         state.channels,
+        state.groups,
         state.incidents,
         state.held,
         state.unresolved,

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from monitor.core import channel as channel_state
+from monitor.core import groups as group_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, canonical_body, route, to_us
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.groups import Group
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Header, Thing
@@ -77,6 +79,7 @@ class Partitions:
     things: list[dict[str, Thing]] = field(init=False)
     headers: list[Header] = field(init=False)
     channels: dict[str, Channel] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
@@ -105,7 +108,14 @@ class Partitions:
             for i in range(self.count)
         ]
         self._fleet = FleetFold(
-            self.params, self.channels, self.incidents, self.held, self.unresolved, self.header, self.count
+            self.params,
+            self.channels,
+            self.groups,
+            self.incidents,
+            self.held,
+            self.unresolved,
+            self.header,
+            self.count,
         )
 
     def partition(self, key: str) -> int:
@@ -121,6 +131,7 @@ class Partitions:
         self.held = _through_bytes(self.held, Segment)
         self.unresolved = _through_bytes(self.unresolved, Unresolved)
         self.header = _again(self.header, FleetHeader)
+        self.groups = {name: group_state.decode(group_state.encode(one)) for name, one in _backwards(self.groups)}
         self.channels = {
             name: channel_state.decode(channel_state.encode(one)) for name, one in _backwards(self.channels)
         }
@@ -168,13 +179,20 @@ class Partitions:
     def sha256(self) -> str:
         """Hash of the state of all folds."""
         return state_sha256(
-            self.parcels, self.things, self.channels, self.incidents, self.held, self.unresolved, self.header
+            self.parcels,
+            self.things,
+            self.channels,
+            self.groups,
+            self.incidents,
+            self.held,
+            self.unresolved,
+            self.header,
         )
 
     def told(self, as_of_us: int) -> dict[str, Any]:
         """The records at ``as_of_us``."""
         parcels = {key: parcel for part in self.parcels for key, parcel in part.items()}
-        view = Picture(self.params, parcels, self.channels, self.incidents, self.header, as_of_us)
+        view = Picture(self.params, parcels, self.channels, self.groups, self.incidents, self.header, as_of_us)
         return _records(view) | {"letters": letters(self.letters), "counts": counts(self.header)}
 
 

@@ -63,6 +63,8 @@ class Shipment:
     promised: float | None = None
     order: str | None = None
     scans: list[tuple[int, int, str]] = field(default_factory=list)
+    abroad: dict[str, int] = field(default_factory=dict)  # country → earliest scan there
+    complained: list[tuple[str, int]] = field(default_factory=list)  # kind, when opened
     claims: list[tuple[int, int]] = field(default_factory=list)
     opened: dict[str, int] = field(default_factory=dict)  # complaint → known
     closed: set[str] = field(default_factory=set)
@@ -179,7 +181,12 @@ class Oracle:
         data = event.data
         if event.kind == "parcel.scanned.v1":
             shipment.scans.append((known, event.time, data["milestone"]))
+            country = data.get("country", "CN")
+            if country not in ("CN", shipment.channel[:2]):
+                shipment.abroad[country] = min(event.time, shipment.abroad.get(country, event.time))
         elif event.kind == "complaint.opened.v1":
+            if data["complaint_id"] not in shipment.opened:
+                shipment.complained.append((data["kind"], event.time))
             shipment.opened.setdefault(data["complaint_id"], known)
         elif event.kind == "complaint.closed.v1":
             shipment.closed.add(data["complaint_id"])
@@ -297,6 +304,27 @@ class Oracle:
                 left = min(end, stop)
                 day = entry // DAY
                 out.append((one.channel, clock, day, None if left == never else max(day, left // DAY)))
+        return out
+
+    def rare_events(self) -> list[tuple[str, str, int, int]]:
+        """Channel, what, day its clock started, day it happened (not before), of all rare events of parcels."""
+        out = []
+        for one in self.shipments.values():
+            if not one.channel:
+                continue
+            registered, never = one.registered // DAY, 1 << 62
+            delivered = one.first("delivered") or never
+            stops = {name: one.first(name) or never for name in ("customs_held", "security_returned", "lost")}
+            stops["returned"] = min(one.first("returning") or never, one.first("returned") or never)
+            stops["lost"] = min([stops["lost"], *(time for _, time in one.claims)])
+            first = min(stops.values())
+            order = ("customs_held", "security_returned", "lost", "returned")
+            what = next(name for name in order if stops[name] == first)
+            if first < delivered and what != "lost":
+                start = registered if what != "customs_held" else (one.first(*AT_DESTINATION) or first) // DAY
+                out.append((one.channel, what, start, max(first // DAY, start)))
+            out += [(one.channel, where, registered, max(at // DAY, registered)) for where, at in one.abroad.items()]
+            out += [(one.channel, kind, registered, max(at // DAY, registered)) for kind, at in one.complained]
         return out
 
     def watched(self, p95: dict[str, Sequence[int]]) -> dict[str, tuple[str, int]]:

@@ -63,6 +63,7 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
         parcels,
         things,
         state.channels,
+        state.groups,
         state.incidents,
         state.held,
         state.unresolved,

@@ -6,14 +6,28 @@ import math
 from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
-from driving import in_order, replayed
+from driving import Partitions, in_order, replayed
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from oracle import Figures, Oracle, kaplan_meier_quantile
 from worlds import SHORT, worlds
 
-from monitor.core.cells import ENTER, EXIT, split
+from monitor.core.cells import (
+    ABROAD,
+    EMPTY_BOX_DAY,
+    ENTER,
+    EVENT,
+    EXIT,
+    HELD_DAY,
+    NOT_RECEIVED_DAY,
+    RETURN_DAY,
+    SECURITY_DAY,
+    country_number,
+    split,
+)
+from monitor.core.contribution import Contribution
 from monitor.core.params import Params
 from monitor.replay.outputs import picture, summary
 from monitor.wire.times import recorded_us
@@ -72,8 +86,41 @@ def test_the_risk_sets_hold_the_parcels_that_are_in_their_clocks(lines: list[byt
         for cells_of_day in channel_.booked.values():
             for key, n in cells_of_day.items():
                 kind, entry, _ = split(key)
+                if kind >= EVENT:
+                    continue
                 sign = 1 if kind < EXIT else -1
                 found[name, (kind - ENTER) % 8, min(world.fleet.open_day - entry, oldest)] += sign * n
+    assert {key: n for key, n in found.items() if n} == dict(expected)
+
+
+RARE = {
+    "customs_held": HELD_DAY,
+    "security_returned": SECURITY_DAY,
+    "returned": RETURN_DAY,
+    "not_received": NOT_RECEIVED_DAY,
+    "empty_box": EMPTY_BOX_DAY,
+}
+
+
+@given(worlds, st.sampled_from(EVERYTHING_IS_REMEMBERED))
+def test_rare_events_are_those_that_happened_to_the_parcels(lines: list[bytes], settings: Params) -> None:
+    lines = [line for line in lines if recorded_us(line) in YEARS and b"timeunknown" not in line]
+    assume(lines)
+    rows = in_order(lines)
+    run = Partitions(settings, 1)
+    run.pack(0, rows)
+    found: Counter[tuple[str, int, int, int]] = Counter()
+    for segment in msgspec.msgpack.decode(run.sent[0], type=Contribution).segments:
+        for channel, cells in segment.cells.items():
+            for key, n in cells.items():
+                kind, entry, day = split(key)
+                if kind >= EVENT:
+                    found[channel, kind, entry, day] += n
+    told = Oracle([raw for _, _, raw in rows], settings, rows[-1][0]).rare_events()
+    expected = Counter(
+        (channel, RARE[what] if what in RARE else ABROAD + country_number(what), entry, day)
+        for channel, what, entry, day in told
+    )
     assert {key: n for key, n in found.items() if n} == dict(expected)
 
 

@@ -86,7 +86,8 @@ def _registered(parcel: str, channel: Any, order: str | None, promised: float | 
 
 def _opened(complaint: str, about: tuple[Any, ...]) -> tuple[str, str, Document]:
     parcel, order, lane = about
-    data = _some(complaint_id=complaint, kind="not_received", parcel_id=parcel, order_id=order)
+    kind = "empty_box" if complaint == "C1" else "not_received"
+    data = _some(complaint_id=complaint, kind=kind, parcel_id=parcel, order_id=order)
     if lane is not None:
         data |= {"destination": lane[0], "product": lane[1], "carrier": lane[2]}
     return "complaint.opened.v1", parcel or complaint, data
@@ -105,9 +106,14 @@ registrations = st.builds(
     st.sampled_from([None, 3, 10.5]),
 )
 scans = st.builds(
-    lambda parcel, milestone: ("parcel.scanned.v1", parcel, {"parcel_id": parcel, "milestone": milestone}),
+    lambda parcel, milestone, country: (
+        "parcel.scanned.v1",
+        parcel,
+        _some(parcel_id=parcel, milestone=milestone, country=country),
+    ),
     st.sampled_from(PARCELS),
     st.sampled_from(MILESTONES),
+    st.sampled_from([None, None, "CN", "RU", "BR", "MY"]),
 )
 others = st.one_of(
     st.builds(_opened, st.sampled_from(COMPLAINTS), _about),

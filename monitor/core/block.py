@@ -1,0 +1,214 @@
+"""A judged day of some channels at once: who was at risk, who left, what that says, and what is learnt from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core import cells as c
+from monitor.core import evidence as ev
+from monitor.core.baseline import Floats, p95_days
+from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
+from monitor.core.evidence import CUSUM, LATELY
+from monitor.core.groups import Day
+from monitor.core.params import Params
+from monitor.core.rare_day import RareDay
+from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
+from monitor.core.verdict import Judged, say
+from monitor.core.vocabulary import END_TO_END, STAGE_CLOCKS
+
+HALF_LIFE_DAYS = 180.0
+WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
+WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare with
+WARM_UP_EXITS = 10.0  # and so many exits learnt
+WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
+
+
+class Block:
+    """A day of some channels; ``increments`` (ΔH₀) are ``[channel, clock, age]``."""
+
+    def __init__(
+        self,
+        day: int,
+        rows: list[int],
+        channels: Sequence[Channel],
+        increments: Floats,
+        factor: Floats,
+        rare: tuple[Floats, NDArray[np.bool_]],
+        params: Params,
+    ) -> None:
+        """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known."""
+        self.day, self.rows, self.params = day, rows, params
+        self.channels = [channels[i] for i in rows]
+        self.ages = increments.shape[-1]
+        self.exits, self.at_risk = self._take()
+        self.increments, self.factor = increments, factor
+        self.margin: Floats = np.full(factor.shape, params.margin)
+        self.special = np.zeros(factor.shape, dtype=bool)
+        self.held = np.zeros(len(rows), dtype=bool)
+        self._lay_ghosts()
+        self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
+        days = np.array([ch.judged_days for ch in self.channels])
+        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
+        at_risk = self.at_risk.sum(axis=-1) > 0
+        self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
+        rates, known = rare
+        events_of, events, counts = self._rare_cells
+        self.rare = RareDay(
+            day, self.channels, events_of, events, counts, self.at_risk, self._cohorts, rates, known, params.margin
+        )
+        self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
+        self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise
+
+    def _take(self) -> tuple[Floats, Floats]:
+        """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
+        booked = [channel.booked.pop(self.day, {}) for channel in self.channels]
+        cells = np.fromiter(chain.from_iterable(booked), dtype=np.int64)
+        counts = np.fromiter(chain.from_iterable(day.values() for day in booked), dtype=np.int64)
+        rows = np.repeat(np.arange(len(booked)), [len(day) for day in booked])
+        plain = cells >> 40 < c.EVENT
+        self._rare_cells = rows[~plain], cells[~plain], counts[~plain]
+        cells, counts, rows = cells[plain], counts[plain], rows[plain]
+        kind, entry, last = cells >> 40, cells >> 20 & c.MASK, cells & c.MASK
+        age = np.clip(self.day - entry, 0, self.ages)
+        enters = kind < c.EXIT
+        leaves = ~enters & (kind < c.CENSOR) & (self.day - last <= TOO_LATE_FOR_EVIDENCE)
+        clock = np.where(enters, kind - c.ENTER, (kind - c.EXIT) % (c.CENSOR - c.EXIT))
+        risk = np.stack([ch.risk for ch in self.channels])
+        exits, censored = np.zeros_like(risk), np.zeros_like(risk)
+        for into, which in ((risk, enters), (exits, leaves), (censored, ~enters & ~leaves)):
+            np.add.at(into, (rows[which], clock[which], age[which]), counts[which])
+        left = risk - exits - censored
+        aged = np.zeros_like(left)
+        aged[..., 1:] = left[..., :-1]
+        aged[..., -1] += left[..., -1]
+        for channel, row in zip(self.channels, aged, strict=True):
+            channel.risk = row
+        self._cohorts = np.stack([ch.cohorts for ch in self.channels])
+        new = enters & (clock == 0) & (age < self.ages)
+        np.add.at(self._cohorts, (rows[new], age[new]), counts[new])
+        for channel, cohorts in zip(self.channels, self._cohorts, strict=True):
+            channel.cohorts = np.concatenate(([0], cohorts[:-1]))
+        return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
+
+    def _lay_ghosts(self) -> None:
+        """Leave out those that are taken to have left while their feed was silent, and their exits when they show.
+
+        With G ghosts among R parcels at risk, (R − G)·h are expected to leave; what leaves beyond that are ghosts.
+        """
+        self.ghosts: dict[int, Floats] = {}
+        for i, channel in enumerate(self.channels):
+            if channel.ghosts.size:
+                ghosts = np.minimum(channel.ghosts, self.at_risk[i])
+                expected = (self.at_risk[i] - ghosts) * self._chance(i)
+                shown = np.minimum(ghosts, np.maximum(self.exits[i] - expected, 0.0))
+                self.exits[i] -= shown
+                self.ghosts[i] = ghosts - shown
+                self.at_risk[i] = np.maximum(self.at_risk[i] - ghosts, self.exits[i])
+
+    def _chance(self, i: int) -> Floats:
+        """The chance of leaving today, ``[clock, age]``."""
+        out: Floats = -np.expm1(-self.increments[i] * self.factor[i][:, None])
+        return out
+
+    def hold(self, held: Sequence[bool]) -> None:
+        """Do not judge, or learn from, what was not reported.
+
+        The exits that were to be expected and are not seen become *ghosts*: parcels that may have left unseen.
+        """
+        self.held = np.array(held)
+        self.judged[self.held] = False
+        self.special[self.held] = True
+        for i, channel in enumerate(self.channels):
+            if i not in self.ghosts and not held[i]:
+                continue
+            ghosts = self.ghosts.get(i, np.zeros_like(self.at_risk[i]))
+            if held[i]:
+                ghosts = ghosts + np.maximum(self.at_risk[i] * self._chance(i) - self.exits[i], 0.0)
+            channel.ghosts = np.zeros_like(ghosts)
+            channel.ghosts[:, 1:] = np.round(ghosts[:, :-1], 6)
+            if channel.ghosts.sum() < 0.5:
+                channel.ghosts = np.zeros((0, 0))
+
+    def weigh(self, cv2: Floats) -> None:
+        """Update ln M and the CUSUMs that say since when."""
+        scale = (1 - self.margin) * self.factor
+        rare = self.rare
+        rare.judged[self.held] = False
+        slow = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
+        self.raw = np.concatenate((slow, rare.ratios()), axis=1)
+        self.all_judged = np.concatenate((self.judged, rare.judged), axis=1)
+        self.all_special = np.concatenate((self.special, np.zeros_like(rare.judged)), axis=1)
+        self.all_exits: Floats = np.concatenate((self.exits.sum(axis=-1), rare.seen), axis=1)
+        self.all_expected: Floats = np.concatenate((self.expected, rare.expected), axis=1).round(9)
+        week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
+        ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
+        state = np.stack([ch.evidence for ch in self.channels])
+        self.before = state[:, CUSUM].copy()
+        ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
+        ln_m = ev.mixture(state[:, ev.LN_M])
+        for channel, row, total in zip(self.channels, state, ln_m, strict=True):
+            channel.evidence = row
+            channel.ln_m = float(total)
+        self._advance(cv2)
+
+    def _advance(self, cv2: Floats) -> None:
+        """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
+        channels = self.channels
+        p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
+        expected = self.all_expected
+        trail = trail_with(np.stack([ch.trail for ch in channels]), expected)
+        spread = np.stack([ch.spread for ch in channels])
+        counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
+        told = ~self.held[:, None]
+        end_of_week(spread, self.all_exits * told, expected * told, self.day, np.array(counts), cv2)
+        for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
+            channel.p95 = days
+            channel.trail = week
+            channel.spread = moments
+            channel.judged_days += 1
+
+    def learn(self, allowed: Sequence[bool]) -> None:
+        """Add the day to the baseline of the channels that may learn from it."""
+        rows = np.flatnonzero(allowed)
+        if not rows.size:
+            return
+        some = [self.channels[int(i)] for i in rows]
+        weekday = self.day % 7
+        plain = (self.at_risk[rows] * -np.expm1(-self.increments[rows])).sum(axis=-1)
+        keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
+        told = rows[~self.held[rows]]
+        self.rare.learn(told, keep, self.exits[:, END_TO_END].sum(axis=-1).astype(np.int64))
+        tally = np.stack([ch.tally for ch in some]) * keep
+        plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
+        tally[:, 0] += self.exits[rows] * plain_days[..., None]
+        tally[:, 1] += self.at_risk[rows] * plain_days[..., None]
+        tally = np.round(tally, 9)
+        by_weekday = np.stack([ch.weekday for ch in some])
+        seasoned = np.array([ch.judged_days > WEEKDAYS_FROM_DAY for ch in some])[:, None] & plain_days
+        for row, today in ((0, self.exits[rows].sum(axis=-1)), (1, plain)):
+            old = by_weekday[:, row, :, weekday]
+            by_weekday[:, row, :, weekday] = np.where(seasoned, np.round(old * WEEKDAY_KEEP + today, 9), old)
+        for channel, learnt, factors in zip(some, tally, by_weekday, strict=True):
+            channel.tally = learnt
+            channel.weekday = factors
+
+    def tell(self, found: Day) -> None:
+        """Lay the day's figures into ``found``."""
+        found.judged[self.rows] = self.all_judged
+        found.special[self.rows] = self.all_special
+        found.exits[self.rows] = self.all_exits
+        found.expected[self.rows] = self.all_expected
+        found.raw[self.rows] = self.raw
+        found.before[self.rows] = self.before
+        found.lately[self.rows] = np.stack([channel.evidence[LATELY] for channel in self.channels])
+
+    def verdicts(self) -> list[Judged | None]:
+        """For each channel with something judged: ln M, and the clock and alternative that say most."""
+        return [
+            say(channel.evidence, channel.ln_m) if self.all_judged[i].any() else None
+            for i, channel in enumerate(self.channels)
+        ]

@@ -1,0 +1,189 @@
+"""What channels share: a country, a carrier, a product in a country. Evidence of a group, its best witness left out.
+
+A group's ℓ of a day, per clock and alternative, is the sum of its members' untempered ℓ without that of one member, the
+one for which CUSUM before the day + ℓ of the day is largest; then tempered by the group's own φ:
+
+    ℓ_G = φ_G⁻¹ (Σᵢ ℓᵢ − ℓ_k),    k = argmaxᵢ (Cᵢ + ℓᵢ)
+
+So a fault of one channel gives its groups no evidence: what a group shows, at least two of its channels show. M is then
+as for a channel. The guarantee holds: with k₀ = argmaxᵢ Cᵢ, which is known before the day, Cₖ₀ ≥ Cₖ gives
+ℓₖ ≥ ℓₖ₀, so ℓ_G is never more than the evidence of all members but k₀, whose exp has a mean of at most 1 if the
+baselines are right. Groups with one judged member have no evidence.
+
+Which of several groups is at fault, the sum over *all* their members tells, of the members' own ℓ of the last days:
+members that are well count against their group (``Group.fit``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from monitor.core import arrays
+from monitor.core import evidence as ev
+from monitor.core.baseline import Floats, Ints
+from monitor.core.channel import CLOCKS_JUDGED
+from monitor.core.scope import groups_of
+from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, trail_with
+from monitor.core.verdict import Judged, say
+
+SEASONED_DAYS: Final = 35  # days after which the weeks of a group count for its φ
+
+
+class Group(Struct):
+    """State of a group: as a channel's of the same names."""
+
+    spread: Floats
+    trail: Floats
+    evidence: Floats
+    judged_days: int = 0
+    ln_m: float = -np.inf
+    before: float = -np.inf  # ln M on the judged day before
+    fit: float = 0.0  # how well the members' ℓ of the last days agree with a fault of all of them
+
+
+def new_group() -> Group:
+    """A group nothing is known of."""
+    evidence = np.zeros((ev.ROWS, CLOCKS_JUDGED, len(ev.ALTERNATIVES)))
+    evidence[ev.LN_M] = -np.inf
+    return Group(np.zeros((7, CLOCKS_JUDGED)), np.zeros((CLOCKS_JUDGED, 7)), evidence)
+
+
+class Membership:
+    """Which channels (rows, sorted by name) form which groups of two or more (``scopes``, sorted)."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        members: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            for scope in groups_of(name):
+                members.setdefault(scope, []).append(row)
+        self.names = tuple(names)
+        self.scopes = tuple(sorted(scope for scope, rows in members.items() if len(rows) > 1))
+        self.number = {scope: i for i, scope in enumerate(self.scopes)}
+        self.rows: Ints = np.array([row for scope in self.scopes for row in members[scope]], dtype=np.int64)
+        self.sizes = [len(members[scope]) for scope in self.scopes]
+        self.group: Ints = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        self.starts: Ints = np.cumsum([0, *self.sizes[:-1]], dtype=np.int64)
+        self._of: dict[int, list[str]] = {}
+        for scope in self.scopes:
+            for row in members[scope]:
+                self._of.setdefault(row, []).append(scope)
+
+    def members(self, scope: str) -> list[str]:
+        """Names of the channels of a group, sorted; none for what is no group."""
+        i = self.number.get(scope)
+        if i is None:
+            return []
+        return [self.names[row] for row in self.rows[self.starts[i] : self.starts[i] + self.sizes[i]]]
+
+    def groups(self, row: int) -> list[str]:
+        """Scopes of the groups of a channel, sorted."""
+        return self._of.get(row, [])
+
+
+class Day:
+    """What a judged day gave all channels, ``[channel, …]``: the material of the groups."""
+
+    def __init__(self, channels: int) -> None:
+        shape = (channels, CLOCKS_JUDGED)
+        self.judged = np.zeros(shape, dtype=bool)
+        self.special = np.zeros(shape, dtype=bool)
+        self.exits: Floats = np.zeros(shape)
+        self.expected: Floats = np.zeros(shape)
+        self.raw: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
+        self.before: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
+        self.lately: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
+
+
+def without_the_best(
+    raw: Floats, before: Floats, active: NDArray[np.bool_], group: Ints, starts: Ints
+) -> tuple[Floats, Ints]:
+    """Σ ℓ of the active members without that of the one whose CUSUM + ℓ is largest, and how many are active.
+
+    ``raw`` and ``before`` are ``[member, clock, alternative]``, ``active`` is ``[member, clock]``; members of a group
+    stand together from its start on. The results are ``[group, clock, alternative]`` and ``[group, clock]``.
+    """
+    on = active[..., None]
+    score = np.where(on, before + raw, -np.inf)
+    best = on & (score == np.maximum.reduceat(score, starts)[group])
+    left_out = np.maximum.reduceat(np.where(best, raw, -np.inf), starts)
+    number: Ints = np.add.reduceat(active.astype(np.int64), starts)
+    total = np.add.reduceat(np.where(on, raw, 0.0), starts)
+    return np.where(number[..., None] > 1, total - np.where(np.isfinite(left_out), left_out, 0.0), 0.0), number
+
+
+def judge_groups(
+    day: int,
+    found: Day,
+    membership: Membership,
+    groups: MutableMapping[str, Group],
+    explained: Sequence[str],
+    learn_ln_m: float,
+) -> dict[str, Judged]:
+    """Judge all groups on a ``day`` that was judged for their channels; verdicts of those with evidence.
+
+    ``explained``: scopes of the open incidents of groups. Their channels speak for them only: other groups are judged
+    without these channels. A week on which ln M is above ``learn_ln_m`` does not count for φ.
+    """
+    if not membership.scopes:
+        return {}
+    rows, group, starts = membership.rows, membership.group, membership.starts
+    active = found.judged[rows]
+    if explained:
+        taken = np.zeros(len(membership.names), dtype=bool)
+        own = np.isin(group, [membership.number[scope] for scope in explained])
+        taken[rows[own]] = True
+        active = active & (~taken[rows] | own)[:, None]
+    raw, number = without_the_best(found.raw[rows], found.before[rows], active, group, starts)
+    exits: Floats = np.add.reduceat(found.exits[rows] * active, starts)
+    expected: Floats = np.add.reduceat(found.expected[rows] * active, starts)
+    expected = expected.round(9)
+    special = np.logical_or.reduceat(active & found.special[rows], starts)
+    states = [groups.get(scope) or new_group() for scope in membership.scopes]
+    spread = np.stack([state.spread for state in states])
+    trail = np.stack([state.trail for state in states])
+    evidence = np.stack([state.evidence for state in states])
+    judged: NDArray[np.bool_] = np.greater(number, 1)
+    cv2 = cv2_of(spread)
+    phi = ev.tempering(cv2 + SPECIAL_CV2 * special, trail.sum(axis=-1))
+    ev.accumulate(evidence, judged, raw / phi[..., None], exits, expected, day)
+    mixed = ev.mixture(evidence[:, ev.LN_M])
+    ln_m = mixed.tolist()
+    seasoned = np.array([state.judged_days >= SEASONED_DAYS for state in states])
+    end_of_week(spread, exits, expected, day, seasoned & (mixed <= learn_ln_m), cv2)
+    trail = trail_with(trail, expected)
+    fit = np.add.reduceat(np.where(active[..., None], found.lately[rows], 0.0), starts)
+    fits = np.round(fit.reshape(len(fit), -1).max(axis=-1), 6).tolist()
+    judged_at_all = [bool(row.any()) for row in judged]
+    members = [bool(row.any()) for row in number]
+    out: dict[str, Judged] = {}
+    for i, scope in enumerate(membership.scopes):
+        if not members[i]:
+            continue
+        state = states[i]
+        state.spread, state.trail, state.evidence = spread[i], trail[i], evidence[i]
+        state.judged_days += 1
+        if judged_at_all[i]:
+            state.before, state.ln_m, state.fit = state.ln_m, ln_m[i], fits[i]
+            out[scope] = say(state.evidence, state.ln_m)
+        groups[scope] = state
+    return out
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=arrays.to_plain)
+_decoder: Final = msgspec.msgpack.Decoder(Group, dec_hook=arrays.from_plain)
+
+
+def encode(group: Group) -> bytes:
+    """Bytes of the state."""
+    return _encoder.encode(group)
+
+
+def decode(data: bytes) -> Group:
+    """Inverse of :func:`encode`."""
+    return _decoder.decode(data)

@@ -1,0 +1,64 @@
+"""What an incident is about, as one text: the kind, then the facets that all its parcels share.
+
+``kind|country|product|carrier``, empty where a facet is not part of the scope; names hold no ``|``. A fifth part
+names what is no facet of a channel. So a channel's scope is ``channel|`` and its id.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: What the fifth part of a scope is called in the contract, by kind.
+_FIFTH: Final = {"forwarder": "forwarder", "batch": "batch_id", "customer": "customer_id"}
+
+
+def scope(kind: str, country: str = "", product: str = "", carrier: str = "") -> str:
+    """The text of a scope.
+
+    >>> scope("country_product", "RU", "tablet")
+    'country_product|RU|tablet|'
+    """
+    return f"{kind}|{country}|{product}|{carrier}"
+
+
+def channel_scope(channel: str) -> str:
+    """The scope of one channel."""
+    return "channel|" + channel
+
+
+def channel_of(scope: str) -> str | None:
+    """The channel whose scope this is; None for a wider one."""
+    return scope.removeprefix("channel|") if scope.startswith("channel|") else None
+
+
+def scope_record(scope: str) -> dict[str, str | None]:
+    """The scope as the contract writes it.
+
+    >>> scope_record("carrier|||china-post")
+    {'kind': 'carrier', 'country': None, 'product': None, 'carrier': 'china-post'}
+    """
+    kind, country, product, carrier, *rest = scope.split("|")
+    out: dict[str, str | None] = {
+        "kind": kind,
+        "country": country or None,
+        "product": product or None,
+        "carrier": carrier or None,
+    }
+    if rest:
+        out[_FIFTH[kind]] = rest[0]
+    return out
+
+
+def groups_of(channel: str) -> list[str]:
+    """Scopes of the groups that a channel belongs to, a carrier with and without its service.
+
+    >>> groups_of("RU|tablet|post/air")[:3]
+    ['carrier_country|RU||post', 'carrier_country|RU||post/air', 'carrier_product||tablet|post']
+    """
+    country, product, part = channel.split("|")
+    out = [scope("country", country), scope("country_product", country, product)]
+    for carrier in dict.fromkeys((part, part.split("/", 1)[0])):
+        out.append(scope("carrier", carrier=carrier))
+        out.append(scope("carrier_country", country, carrier=carrier))
+        out.append(scope("carrier_product", "", product, carrier))
+    return sorted(out)

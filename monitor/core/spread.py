@@ -1,0 +1,57 @@
+"""How much more the exits of a week vary than chance alone: the tempering of evidence rests on it.
+
+Parcels of one flight share its fate and are not that many witnesses. With O exits in a week and E expected, O − E
+varies by E (Poisson) and by cv²·E² (shocks that the parcels share); the moments Σ[(O − E)² − E] and ΣE² over the weeks
+give cv², shrunk to that of all nodes of a kind. Early weeks are believed less. A fault must not teach its own
+tempering: a week counts a week later, if there is no evidence against the node then, and (O − E)² counts for at most
+``MOST`` times its expectation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.baseline import Floats
+
+#: Rows of a node's ``spread``: exits and expected of the running week, Σ[(O − E)² − E], Σ E², weeks; exits and expected
+#: of the week before, which is not among the sums yet.
+WEEK_O, WEEK_E, EXCESS, SQUARES, WEEKS, LAST_O, LAST_E = range(7)
+SPREAD_PRIOR = (0.02 * 400.0, 400.0)  # cv² of 0.02, worth four weeks of ten expected exits
+MOST = 9.0
+SPECIAL_CV2 = 0.03  # more of it inside known holiday windows
+
+
+def cv2_of(spread: Floats) -> Floats:
+    """Squared coefficient of variation of weekly exits beyond Poisson, shrunk to that of all: ``[node, clock]``.
+
+    ``spread`` is ``[node, row, clock]``.
+    """
+    total = spread.sum(axis=0)
+    pooled = (np.maximum(total[EXCESS], 0) + SPREAD_PRIOR[0]) / (total[SQUARES] + SPREAD_PRIOR[1])
+    own = (np.maximum(spread[:, EXCESS], 0) + SPREAD_PRIOR[1] * pooled) / (spread[:, SQUARES] + SPREAD_PRIOR[1])
+    out: Floats = own * (1 + 4 / np.maximum(spread[:, WEEKS], 1))
+    return out
+
+
+def end_of_week(
+    spread: Floats, exits: Floats, expected: Floats, day: int, counts: NDArray[np.bool_], cv2: Floats
+) -> None:
+    """Add a day's exits and expected exits, ``[node, clock]``.
+
+    A Sunday books the week before of the nodes it ``counts`` for; ``cv2`` is what is known of their dispersion so far.
+    """
+    spread[:, WEEK_O] += exits
+    spread[:, WEEK_E] = np.round(spread[:, WEEK_E] + expected, 9)
+    if (day + 3) % 7 == 6:
+        o, e = spread[:, LAST_O], spread[:, LAST_E]
+        gap = np.minimum((o - e) ** 2, MOST * (e + cv2 * e**2)) - e
+        for row, more in ((EXCESS, gap), (SQUARES, e**2), (WEEKS, (e > 0).astype(np.float64))):
+            spread[:, row] = np.round(spread[:, row] + np.where(counts[:, None], more, 0.0), 6)
+        spread[:, LAST_O], spread[:, LAST_E] = spread[:, WEEK_O], spread[:, WEEK_E]
+        spread[:, WEEK_O] = spread[:, WEEK_E] = 0.0
+
+
+def trail_with(trail: Floats, expected: Floats) -> Floats:
+    """The expected exits of the last 7 judged days, ``[node, clock, 7]``, with today's in the last place."""
+    return np.concatenate((trail[..., 1:], expected[..., None]), axis=-1)

@@ -1,0 +1,193 @@
+"""Who is named when channels that share something go bad together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from monitor.core.alarms import Alarms
+from monitor.core.groups import Group, Membership, new_group
+from monitor.core.incidents import Incident, record
+from monitor.core.params import Params
+from monitor.core.verdict import Judged
+from monitor.core.vocabulary import DAY_US
+
+NAMES = ("BR|shoe|wolf", "DE|shoe|post", "ES|shoe|post", "RU|shoe|post", "RU|tablet|post", "RU|tablet|wolf")
+POST = NAMES[1:5]
+CARRIER = "carrier|||post"
+PARAMS = Params()
+FIRST = 20_000
+
+
+def _stock(names: Iterable[str]) -> tuple[int, int]:
+    some = list(names)
+    return 10 * len(some), len(some)
+
+
+@dataclass
+class _World:
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    day: int = FIRST
+    alarms: Alarms = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.alarms = Alarms(
+            PARAMS, self.incidents, lambda incident, _: self.incidents.update({incident.incident_id: incident})
+        )
+
+    def judged(
+        self,
+        channels: dict[str, float],
+        groups: dict[str, float] | None = None,
+        shadow: bool = False,
+        held: frozenset[str] = frozenset(),
+    ) -> list[str]:
+        """A day with the given ln M (channels that are not named: 0); what is open afterwards."""
+        membership = Membership(NAMES)
+        for scope, ln_m in (groups or {}).items():
+            group = self.groups.setdefault(scope, new_group())
+            group.before, group.ln_m, group.fit = group.ln_m, ln_m, ln_m
+        verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in NAMES if name not in held}
+        shared = {scope: self._verdict(group.ln_m) for scope, group in self.groups.items()}
+        at_us = (self.day + 2) * DAY_US
+        self.alarms.after_day(
+            self.day, at_us, 0 if shadow else 1_000, verdicts, shared, self.groups, membership, held, _stock
+        )
+        self.day += 1
+        return sorted(
+            f"{one.severity} {one.scope}" + (" absorbed" if one.absorbed_by else "")
+            for one in self.incidents.values()
+            if not one.closed_us
+        )
+
+    def _verdict(self, ln_m: float) -> Judged:
+        return Judged(ln_m, 2, 3, 10.0, 20.0, self.day - 5)
+
+
+def _of(ln_m: float, names: Iterable[str] = POST) -> dict[str, float]:
+    return dict.fromkeys(names, ln_m)
+
+
+def test_the_page_goes_to_what_the_channels_share() -> None:
+    world = _World()
+    channels = {**_of(4.0), "RU|tablet|post": 12.5}
+    assert world.judged(channels, {CARRIER: 5.0, "country|RU||": 1.0}) == ["page carrier|||post"]
+    [incident] = world.incidents.values()
+    said = record(incident)
+    assert said["scope"] == {"kind": "carrier", "country": None, "product": None, "carrier": "post"}
+    assert said["members"] == list(POST)
+    assert (said["parcels_at_risk"], said["evidence"]["ln_m"]) == (40, 5.0)  # type: ignore[index]
+
+
+def test_a_group_pages_by_itself_before_any_of_its_channels() -> None:
+    assert _World().judged(_of(3.0), {CARRIER: 9.1}) == ["page carrier|||post"]
+
+
+def test_a_channel_alone_is_paged_itself() -> None:
+    world = _World()
+    assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 0.2}) == ["page channel|RU|tablet|post"]
+    # Evidence of a group that no second channel stands for names nobody else either.
+    world = _World()
+    assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 5.0}) == ["page channel|RU|tablet|post"]
+
+
+def test_the_group_whose_channels_agree_best_is_named_and_the_wider_of_two_alike() -> None:
+    world = _World()
+    channels = {**_of(4.0), "RU|tablet|post": 13.0}
+    assert world.judged(channels, {CARRIER: 20.0, "carrier_country|RU||post": 20.3}) == ["page carrier|||post"]
+    world = _World()
+    assert world.judged(channels, {CARRIER: 20.0, "carrier_country|RU||post": 25.0}) == [
+        "page carrier_country|RU||post"
+    ]
+
+
+def test_a_page_waits_two_days_for_a_group_that_rises() -> None:
+    world = _World()
+    channels = {**_of(2.0), "RU|tablet|post": 12.5}
+    ticket = ["ticket channel|RU|tablet|post"]
+    assert world.judged(channels, {CARRIER: 1.0}) == ticket
+    world.restart()
+    assert world.judged(channels, {CARRIER: 1.5}) == ticket
+    assert world.judged(channels, {CARRIER: 2.0}) == ["page channel|RU|tablet|post"]
+    world = _World()
+    assert world.judged(channels, {CARRIER: 1.0}) == ticket
+    assert world.judged(channels, {CARRIER: 3.1}) == [
+        "page carrier|||post",
+        "ticket channel|RU|tablet|post absorbed",
+    ]
+
+
+def test_a_page_that_was_raised_stays_as_it_was_and_is_absorbed() -> None:
+    world = _World()
+    world.judged({"RU|tablet|post": 12.5})
+    before = record(next(iter(world.incidents.values())))
+    assert world.judged({**_of(3.0), "RU|tablet|post": 15.0}, {CARRIER: 9.5}) == [
+        "page carrier|||post",
+        "page channel|RU|tablet|post absorbed",
+    ]
+    wide = next(one for one in world.incidents.values() if one.scope == CARRIER)
+    after = record(next(one for one in world.incidents.values() if one.scope != CARRIER))
+    assert after == {**before, "absorbed_by": wide.incident_id, "revision": 2}
+
+
+def test_channels_that_turn_bad_later_join_and_page_nobody() -> None:
+    world = _World()
+    world.judged(_of(3.0, POST[:2]), {CARRIER: 9.5})
+    world.restart()
+    assert world.judged(_of(14.0), {CARRIER: 30.0}) == ["page carrier|||post"]
+    [incident] = world.incidents.values()
+    assert (incident.members, [one.channel for one in incident.joined]) == (list(POST[:2]), list(POST[2:]))
+    assert {one.known_us for one in incident.joined} == {(FIRST + 3) * DAY_US}
+
+
+def test_a_wider_cause_that_shows_later_absorbs_the_narrow_one() -> None:
+    world = _World()
+    world.judged(_of(4.0, POST[2:]), {"carrier_country|RU||post": 9.5})
+    assert world.judged(_of(4.0), {CARRIER: 9.5, "carrier_country|RU||post": 12.0}) == [
+        "page carrier_country|RU||post absorbed",
+        "page carrier|||post",
+    ]
+    wide = next(one for one in world.incidents.values() if one.scope == CARRIER)
+    assert wide.members == list(POST)
+
+
+def test_what_an_open_incident_covers_pages_no_other_group() -> None:
+    world = _World()
+    world.judged(_of(4.0), {CARRIER: 9.5})
+    assert world.judged(_of(14.0), {CARRIER: 30.0, "country|RU||": 14.0}) == ["page carrier|||post"]
+    assert world.judged({**_of(14.0), "BR|shoe|wolf": 6.0, "RU|tablet|wolf": 13.0}, {"carrier|||wolf": 4.0}) == [
+        "page carrier|||post",
+        "page carrier|||wolf",
+    ]
+
+
+def test_a_group_closes_when_it_and_all_its_channels_are_calm() -> None:
+    world = _World()
+    world.judged(_of(4.0), {CARRIER: 9.5})
+    for _ in range(10):
+        assert world.judged({"RU|tablet|post": 9.0}, {CARRIER: 1.0}) == ["page carrier|||post"]
+    for _ in range(PARAMS.close_days - 1):
+        assert world.judged({}, {CARRIER: 1.0}) == ["page carrier|||post"]
+    assert world.judged({}, {CARRIER: 1.0}) == []
+
+
+def test_nothing_is_resolved_while_the_feed_is_silent() -> None:
+    world = _World()
+    world.judged({**_of(4.0), "BR|shoe|wolf": 8.0}, {CARRIER: 9.5})
+    everything = frozenset(NAMES)
+    for _ in range(40):
+        assert world.judged({}, {}, held=everything) == ["page carrier|||post", "ticket channel|BR|shoe|wolf"]
+
+
+def test_in_shadow_groups_are_not_named() -> None:
+    world = _World()
+    channels = {**_of(2.0), "RU|tablet|post": 20.0}
+    assert world.judged(channels, {CARRIER: 20.0}, shadow=True) == ["ticket channel|RU|tablet|post"]
+    assert world.judged(channels, {CARRIER: 21.0}) == [
+        "page carrier|||post",
+        "ticket channel|RU|tablet|post absorbed",
+    ]

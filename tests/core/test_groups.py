@@ -1,0 +1,119 @@
+"""Evidence of groups: what is shared, who is left out, and that the promise about false alarms holds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from monitor.core import evidence as ev
+from monitor.core.baseline import cumulative
+from monitor.core.groups import Day, Membership, judge_groups, without_the_best
+
+NAMES = ("BR|shoe|wolf", "DE|shoe|post/air", "DE|tablet|post/air", "RU|shoe|post", "RU|tablet|post", "RU|tablet|wolf")
+
+
+def _trimmed(raw: list[float], before: list[float], active: list[bool]) -> float:
+    """One group, one clock, one alternative."""
+    n = len(raw)
+    total, _ = without_the_best(
+        np.array(raw).reshape(n, 1, 1),
+        np.array(before).reshape(n, 1, 1),
+        np.array(active).reshape(n, 1),
+        np.zeros(n, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+    )
+    return float(total[0, 0, 0])
+
+
+def test_the_member_with_the_most_evidence_up_to_today_is_left_out() -> None:
+    assert _trimmed([2.0, 1.0, -0.5], [0.0, 0.0, 0.0], [True] * 3) == 0.5
+    # 3 + 1 is more than 0 + 2: the one that has shown most so far is left out although another shows more today.
+    assert _trimmed([2.0, 1.0, -0.5], [0.0, 3.0, 0.0], [True] * 3) == 1.5
+    assert _trimmed([2.0, 1.0, -0.5], [0.0, 3.0, 0.0], [True, False, True]) == -0.5
+
+
+def test_one_judged_member_gives_a_group_no_evidence() -> None:
+    assert _trimmed([50.0, 1.0], [0.0, 0.0], [True, False]) == 0.0
+    assert _trimmed([50.0], [0.0], [True]) == 0.0
+
+
+def test_channels_form_groups_by_every_facet_they_share_two_by_two() -> None:
+    found = Membership(NAMES)
+    assert found.scopes == (
+        "carrier_country|DE||post",
+        "carrier_country|DE||post/air",
+        "carrier_country|RU||post",
+        "carrier_product||shoe|post",
+        "carrier_product||tablet|post",
+        "carrier|||post",
+        "carrier|||post/air",
+        "carrier|||wolf",
+        "country_product|RU|tablet|",
+        "country|DE||",
+        "country|RU||",
+    )
+    assert found.members("carrier|||post") == list(NAMES[1:5])
+    assert found.members("carrier|||wolf") == [NAMES[0], NAMES[5]]
+    assert found.groups(0) == ["carrier|||wolf"]
+    assert found.members("country|BR||") == []
+
+
+def _judged(days: int, slow: set[str], strength: float = 3.0) -> dict[str, float]:
+    """ln M of the groups of ``NAMES`` after days on which the ``slow`` channels show ``strength`` and the rest −1."""
+    membership, groups, before = Membership(NAMES), {}, np.zeros(len(NAMES))
+    verdicts = {}
+    for day in range(20_000, 20_000 + days):
+        found = Day(len(NAMES))
+        found.judged[:, 2] = True
+        ell = np.array([strength if name in slow else -1.0 for name in NAMES])
+        found.raw[:, 2] = ell[:, None]
+        found.before[:, 2] = before[:, None]
+        before = np.maximum(before + ell, 0.0)
+        verdicts = judge_groups(day, found, membership, groups, (), 3.0)
+    return {scope: verdict.ln_m for scope, verdict in verdicts.items()}
+
+
+def test_a_fault_of_one_channel_gives_its_groups_no_evidence() -> None:
+    assert max(_judged(10, {"RU|tablet|post"}, strength=40.0).values()) < 1.5
+
+
+def test_a_fault_of_a_carrier_shows_most_in_the_carrier() -> None:
+    found = _judged(10, set(NAMES[1:5]))
+    assert max(found, key=lambda scope: found[scope]) == "carrier|||post"
+    assert found["carrier|||post"] > 60
+
+
+def test_false_alarms_of_groups_are_rarer_than_promised() -> None:
+    # E[time to M ≥ A] ≥ A holds for any one member left out that is known beforehand; leaving out the best is less.
+    random, runs, members, days, threshold = np.random.default_rng(5), 60, 4, 200, math.log(20)
+    shape = (runs * members, 1, 12)
+    increments = np.broadcast_to(cumulative(np.linspace(0.05, 0.4, 12)), shape)
+    at_risk = np.broadcast_to(np.linspace(8, 1, 12).round(), shape)
+    group, starts = np.repeat(np.arange(runs), members), np.arange(0, runs * members, members)
+    active = np.ones((runs * members, 1), dtype=bool)
+    ln_m, before = np.full((runs, 1, len(ev.ALTERNATIVES)), -np.inf), np.zeros((*shape[:2], len(ev.ALTERNATIVES)))
+    alarm, means = np.full(runs, days), []
+    for day in range(days):
+        exits = random.binomial(at_risk.astype(int), 1 - np.exp(-increments)).astype(float)
+        raw = ev.log_likelihood_ratios(at_risk, exits, increments, np.ones(shape[:2]))
+        total, _ = without_the_best(raw, before, active, group, starts)
+        before = np.maximum(before + raw, 0.0)
+        means.append(np.exp(total).mean(axis=(0, 1)))
+        ln_m = ev.update(ln_m, total)
+        alarm = np.where((ev.mixture(ln_m) >= threshold) & (alarm == days), day + 1, alarm)
+    assert alarm.mean() > 40
+    assert (np.mean(means, axis=0) < 1.0).all()
+
+
+@pytest.mark.parametrize("explained", [(), ("carrier|||post",)])
+def test_what_an_open_incident_explains_speaks_for_no_other_group(explained: tuple[str, ...]) -> None:
+    membership, groups = Membership(NAMES), {}
+    found = Day(len(NAMES))
+    found.judged[:, 2] = True
+    found.raw[:, 2] = 5.0
+    verdicts = judge_groups(20_000, found, membership, groups, explained, 3.0)
+    assert verdicts["carrier|||post"].ln_m > 10
+    assert verdicts["carrier|||wolf"].ln_m > 1
+    assert ("country|RU||" in verdicts) == (not explained)
