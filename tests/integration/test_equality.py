@@ -32,6 +32,7 @@ from program import (
     verb,
 )
 
+from monitor.core.params import DEFAULTS
 from monitor.log.embedded import EmbeddedLog
 
 CLOCKED = (sys.executable, str(Path(__file__).with_name("clocked.py")))
@@ -72,6 +73,11 @@ def changed(line: bytes, data: Json | None = None, **members: Any) -> bytes:
     event = json.loads(line) | members
     event["data"] = event["data"] | (data or {})
     return to_line({name: value for name, value in event.items() if value is not None})
+
+
+def to_tick(moment: datetime) -> int:
+    """The number of the grid point at this moment."""
+    return int(moment.timestamp()) * 1_000_000 // DEFAULTS.tick_us
 
 
 def to_line(event: Json) -> bytes:
@@ -259,7 +265,10 @@ def test_live_equals_replay_under_a_ticking_clock(world: list[bytes], tmp_path: 
     run.stop()
     with EmbeddedLog.open(data, read_only=True) as log:
         ticks = sum(b"clock.ticked" in r.value for r in log.read("events", 0, 0, 1_000_000, 1 << 30))
-    assert ticks > 40 * 4 + 8, "the clock of the test did not tick"
+    # A tick that events have overtaken in every partition is left out; all of them are passed nevertheless.
+    passed = min(header.tick or 0 for header in saved(data).positions) - to_tick(begin)
+    assert ticks > 40 * 4, "the clock of the test did not tick"
+    assert passed >= 12 * 4
     assert_equals_replay(data, tmp_path / "compared")
     assert_equals_replay_at_the_last_tick(data, tmp_path / "compared")
     assert max(channel.judged_days for channel in saved(data).channels.values()) > 45
