@@ -7,10 +7,20 @@ from typing import Any, Final
 from monitor.core.baseline import Floats
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.feeds import (
+    ALL,
+    BACK_RATIO,
+    BACK_TICKS,
+    LATE_HOURS,
+    LATE_TICKS,
+    LATE_TIMES,
+    SILENT_SCORE,
+    SILENT_TICKS,
+)
 from monitor.core.incidents import Incident, record
 from monitor.core.parcel import DELIVERED, outcome, stage
 from monitor.core.rare import RARE, TIMES
-from monitor.core.scope import channel_of
+from monitor.core.scope import channel_of, scope_record
 from monitor.core.vocabulary import CLOCKS, END_TO_END
 from monitor.read.lists import Picture
 from monitor.read.watchlist import LEGS
@@ -44,34 +54,16 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
 def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
     incident = picture.incidents[id_]
     chased = [row["parcel_id"] for row in watch if row["incident_id"] == id_]
-    params = picture.params
+    about = {one["channel"]: one for one in picture.channel_records() if one["channel"] in incident.covers}
     name = channel_of(incident.scope)
-    about = {record["channel"]: record for record in picture.channel_records() if record["channel"] in incident.covers}
     figures: Record = {"at_known_by": record(incident)["evidence"]}
     if name is not None:
-        channel = picture.channels[name]
-        now = {"ln_m": _finite(channel.ln_m), "sums": _sums(channel.evidence)}
-        figures["p95_days"] = dict(zip(CLOCKS, channel.p95, strict=False))
+        rule, now = _of_channel(picture, name)
+        figures["p95_days"] = dict(zip(CLOCKS, picture.channels[name].p95, strict=False))
         figures["channel"] = about[name]
-        rule = (
-            f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
-            f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
-            f"frequency (e-detector). ln M of their mean opened a ticket at "
-            f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}, unless a group of channels explains it; it "
-            f"closes after {params.close_days} days below {params.close_ln_m:g}. No pages in the first "
-            f"{params.shadow_days} days of a log."
-        )
     else:
-        group = picture.groups[incident.scope]
-        now = {"ln_m": _finite(group.ln_m), "sums": _sums(group.evidence)}
+        rule, now = _of_feed(picture, incident) if incident.severity == "feed" else _of_group(picture, incident)
         figures["channels"] = list(about.values())
-        rule = (
-            f"Each judged day, the evidence of the channels of the group is added up, that of the one with the most "
-            f"left out: what remains is shared. A page of one of them (ln M of {params.page_ln_m:g}) goes to the group "
-            f"where ln M of the rest is at least {params.corroborate_ln_m:g}; {params.group_page_ln_m:g} of the rest "
-            f"pages by itself. It closes after {params.close_days} days on which the group is below "
-            f"{params.close_ln_m:g} and all its channels below {params.ticket_ln_m:g}."
-        )
     figures["now"] = {**now, "as_of": from_us(picture.as_of_us)}
     return {
         "kind": "incident",
@@ -79,6 +71,52 @@ def _incident(picture: Picture, id_: str, watch: list[Record]) -> Record:
         "rule": rule,
         "figures": figures,
         "parcels": (_in_stage(picture, incident) or chased)[:PARCELS_SHOWN],
+    }
+
+
+def _of_channel(picture: Picture, name: str) -> tuple[str, Record]:
+    """The rule for channels in words, and what stands now."""
+    params, channel = picture.params, picture.channels[name]
+    rule = (
+        f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
+        f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
+        f"frequency (e-detector). ln M of their mean opened a ticket at "
+        f"{params.ticket_ln_m:g} and pages at {params.page_ln_m:g}, unless a group of channels explains it; it "
+        f"closes after {params.close_days} days below {params.close_ln_m:g}. No pages in the first "
+        f"{params.shadow_days} days of a log, for complaints and returns in the first {params.late_shadow_days}."
+    )
+    return rule, {"ln_m": _finite(channel.ln_m), "sums": _sums(channel.evidence)}
+
+
+def _of_group(picture: Picture, incident: Incident) -> tuple[str, Record]:
+    """The same for groups."""
+    params, group = picture.params, picture.groups[incident.scope]
+    rule = (
+        f"Each judged day, the evidence of the channels of the group is added up, that of the one with the most "
+        f"left out: what remains is shared. A page of one of them (ln M of {params.page_ln_m:g}) goes to the group "
+        f"where ln M of the rest is at least {params.corroborate_ln_m:g}; {params.group_page_ln_m:g} of the rest "
+        f"pages by itself. It closes after {params.close_days} days on which the group is below "
+        f"{params.close_ln_m:g} and all its channels below {params.ticket_ln_m:g}."
+    )
+    return rule, {"ln_m": _finite(group.ln_m), "sums": _sums(group.evidence)}
+
+
+def _of_feed(picture: Picture, incident: Incident) -> tuple[str, Record]:
+    """The same for feeds."""
+    rule = (
+        f"The scans recorded in each tick are compared with what that tick of the week usually brings. The feed is "
+        f"silent when a CUSUM of what is missing reaches {SILENT_SCORE:g} over {SILENT_TICKS} ticks, late when its "
+        f"scans come {LATE_TIMES:g} times as late as usual and by more than {LATE_HOURS:g} hours for {LATE_TICKS} "
+        f"ticks. It is back after {BACK_TICKS} ticks with {BACK_RATIO:.0%} of what is expected. Meanwhile its channels "
+        f"are not judged; their incidents stay as they are."
+    )
+    feed = picture.fleet.reports[scope_record(incident.scope)["carrier"] or ALL]
+    return rule, {
+        "ln_m": _finite(feed.score),
+        "sums": [],
+        "scans": _finite(feed.seen),
+        "expected": _finite(feed.expected),
+        "usual_lag_hours": _finite(feed.lag_hours),
     }
 
 

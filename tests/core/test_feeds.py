@@ -8,6 +8,7 @@ import pytest
 from logs import registered, replayed, scanned
 
 from monitor.core.feeds import ALL, Feed, feeds_of, is_held, watch
+from monitor.read.explain import explain
 from monitor.replay.outputs import picture
 
 WEEK = 28
@@ -155,7 +156,11 @@ def test_an_outage_is_one_feed_incident_and_no_alarm_of_a_channel(backlog: bool)
         elif backlog:
             parcel, milestone = line.split(b'"parcel_id": "')[1].split(b'"')[0], line.split(b'"milestone": "')[1]
             lines.append(scanned(parcel.decode(), milestone.split(b'"')[0].decode(), at, recorded=113.7))
-    [incident] = picture(replayed(lines, until=135)).incident_records()
+    seen = picture(replayed(lines, until=135))
+    [incident] = seen.incident_records()
+    told = explain(seen, incident["incident_id"], [])
+    assert told is not None
+    assert "what that tick of the week usually brings" in told["rule"]
     assert incident["scope"] == {"kind": "feed", "country": None, "product": None, "carrier": "post"}
     assert (incident["mode"], incident["severity"], incident["clock"]) == ("feed_silent", "feed", None)
     assert incident["members"] == ["RU|tablet|post"]
