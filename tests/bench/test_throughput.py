@@ -19,7 +19,8 @@ import pytest
 
 import monitor
 from monitor.core import cells as c
-from monitor.core.channel import EXPECTED, KINDS, SEEN, Channel, is_warm, new_channel
+from monitor.core.channel import KINDS, Channel, is_warm, new_channel
+from monitor.core.evidence import EXPECTED, SEEN
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
 from monitor.live.status import read_status
@@ -236,7 +237,7 @@ def test_a_tick(count: int) -> None:
     assert all(warm)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, used = time.perf_counter(), time.process_time()
-    verdicts = judge_day(day, names, channels, set(), set(), params, warm, {})
+    verdicts, _ = judge_day(day, names, channels, set(), set(), params, warm, [False] * count)
     wall, cpu = time.perf_counter() - began, time.process_time() - used
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert len(verdicts) == count
