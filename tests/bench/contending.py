@@ -105,13 +105,14 @@ def _do(*command: object) -> None:
 class Ran:
     """One run: seconds by the wall and of CPU from being ready to the end of the work, and those before.
 
-    ``digest`` is equal for equal results; None if nothing was counted.
+    ``digest`` is equal for equal results; None if nothing was counted. ``main_s``: of CPU, of the main thread alone.
     """
 
     wall_s: float
     cpu_s: float
     startup_s: float
     digest: str | None = None
+    main_s: float | None = None
 
 
 def run(contender: Contender, scratch: Path, *, bootstrap: str, topic: str, partitions: int, events: int) -> Ran:

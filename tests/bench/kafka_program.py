@@ -138,6 +138,7 @@ class Worker:
         self._env = {
             **os.environ,
             "PYTHONPATH": SOURCE,
+            "PYTHONFAULTHANDLER": "1",
             "CHANNEL_MONITOR_KAFKA__TOPIC_PREFIX": place.prefix,
             "CHANNEL_MONITOR_LOGGING__JSON": "true",
             **place.settings,
@@ -158,7 +159,7 @@ class Worker:
         self.ready_at_s = datetime.fromisoformat(held["timestamp"]).timestamp()
         self.startup_s = self.ready_at_s - began_s
         self.entries = held["entries"]
-        self.used_s = self.cpu_s()
+        self.used_s, self.main_used_s = self.cpu_s(), self.main_thread_s()
         return self
 
     def _held(self) -> dict[str, Any] | None:
@@ -183,8 +184,11 @@ class Worker:
 
     def cpu_s(self) -> float:
         """CPU seconds it has used."""
-        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return _cpu_s(Path(f"/proc/{self.process.pid}/stat"))
+
+    def main_thread_s(self) -> float:
+        """CPU seconds that its main thread has used, which folds: the bound on speed where nothing else runs."""
+        return _cpu_s(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat"))
 
     def peak_bytes(self) -> int:
         """The most memory it has had."""
@@ -192,13 +196,20 @@ class Worker:
         (kb,) = [line.split()[1] for line in lines if line.startswith("VmHWM")]
         return int(kb) * 1024
 
-    def wait_folded(self, log: KafkaLog) -> tuple[float, float]:
-        """Until the last record is folded and in a checkpoint; seconds by the wall and of CPU since it was ready."""
+    def wait_folded(self, log: KafkaLog) -> tuple[float, float, float]:
+        """Until the last record is folded and in a checkpoint. Seconds since it was ready: by the wall, of CPU, and of
+        CPU of its main thread."""
         while not _is_folded(log):
             assert self.process.poll() is None, self.said()
             assert time.time() - self.ready_at_s < _LONGEST_S, self.said()
             time.sleep(0.1)
-        return time.time() - self.ready_at_s, self.cpu_s() - self.used_s
+        took_s = time.time() - self.ready_at_s
+        return took_s, self.cpu_s() - self.used_s, self.main_thread_s() - self.main_used_s
+
+
+def _cpu_s(stat: Path) -> float:
+    user, system = stat.read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _is_folded(log: KafkaLog) -> bool:

@@ -14,35 +14,25 @@ import asyncio
 import itertools
 import os
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import contending
-import msgspec
+import live_news
 import numpy as np
 import pytest
 from contending import ON_PACKS, ON_SINGLES, Contender, NotThere, Ran
 from kafka_cluster import KafkaCluster
 from kafka_program import Place, Worker
+from live_news import NotingLog, Watcher, news, send_packed, send_singly
+from made_state import copies, write_state
 from profiling import Profiler
 
-from monitor.core.events import from_us
-from monitor.core.params import DEFAULTS
-from monitor.core.parcel import Parcel
-from monitor.live.folding import decoder
-from monitor.log.gateway import Gateway, now_us
-from monitor.log.kafka import KafkaLog, KafkaState
-from monitor.log.partition import partition_of
-from monitor.log.protocol import Make
-from monitor.log.records import Checkpoint, NewRecord, Shard, TableChange
+from monitor.log.kafka import KafkaLog
 from monitor.log.topics import EVENTS
 from monitor.replay.simulate import write_world
-from monitor.wire.decode import split_pack, with_recorded
-from monitor.wire.incoming import Incoming
 
 pytestmark = [pytest.mark.bench, pytest.mark.kafka, pytest.mark.timeout(7_200)]
 
@@ -50,7 +40,6 @@ SIZE = int(os.environ.get("BENCH_EVENTS", "300000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 PARCELS = int(os.environ.get("BENCH_PARCELS", "100000"))
 EVENTS_A_DAY = 1_880  # of a quiet world of 20 channels
-LIVE_RATE = 2_000
 LIVE_S = 20.0
 MB = 1 << 20
 OURS = "channel-monitor, one worker"
@@ -101,8 +90,8 @@ def singles(packs: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
 def fold(place: Place) -> Ran:
     """Fold what is to be folded of a log with one worker."""
     with Worker(place) as worker, place.open() as log:
-        wall_s, cpu_s = worker.wait_folded(log)
-    return Ran(wall_s, cpu_s, worker.startup_s)
+        wall_s, cpu_s, main_s = worker.wait_folded(log)
+    return Ran(wall_s, cpu_s, worker.startup_s, main_s=main_s)
 
 
 def contend(contender: Contender, place: Place, scratch: Path) -> Ran:
@@ -155,6 +144,8 @@ def tell(title: str, events: int, ran: dict[str, list[Ran] | NotThere], load: li
         if name != OURS:
             line += f"  ×{rate / statistics.median(rates):.2f} by the wall, ×{per_cpu / of_cpu:.2f} by CPU"
         LINES.append(line)
+    alone = statistics.median(events / run.main_s for run in ours if run.main_s)
+    LINES.append(f"  The monitor's main thread folds {alone:,.0f} events per second of its own CPU time.")
 
 
 @pytest.mark.parametrize("topic", ["packs", "singles"])
@@ -215,51 +206,6 @@ def test_where_the_time_goes(packs: Place, tmp_path: Path) -> None:
 # --- recovery -------------------------------------------------------------------------------------
 
 
-def copies(place: Place, count: int) -> Iterator[tuple[str, bytes]]:
-    """``count`` parcels with their encoded values: those of a folded log over and over, each time with other ids.
-
-    So they are as large, and as old, as parcels are. The hashes of orders, complaints and refunds differ, too; those of
-    events do not, which nobody compares between parcels.
-    """
-    decode, encode = decoder(Parcel), msgspec.msgpack.Encoder().encode
-    with place.open() as log:
-        found = {
-            change.key: change.value
-            for partition in range(log.partitions)
-            for change in log.changes(Shard(EVENTS, partition))
-            if change.table == "parcels"
-        }
-    parcels: list[tuple[str, Parcel]] = [(key.decode(), decode(value)) for key, value in found.items() if value]
-    for i in range(count):
-        name, parcel = parcels[i % len(parcels)]
-        again = i // len(parcels)
-        complaints = {key ^ again: complaint for key, complaint in parcel.complaints.items()}
-        copy = msgspec.structs.replace(parcel, refs=[ref ^ again for ref in parcel.refs], complaints=complaints)
-        yield f"{name}-{again}", encode(copy)
-
-
-async def write_state(log: KafkaLog, parcels: Iterable[tuple[str, bytes]], part: int = 50_000) -> None:
-    """Write parcels into the state of a log in which nothing is folded yet."""
-    store = KafkaState(log)
-    changes: dict[Shard, list[TableChange]] = {Shard(EVENTS, p): [] for p in range(log.partitions)}
-
-    async def flush(shard: Shard) -> None:
-        failed = await store.write([Checkpoint(store.generation, shard, [], changes[shard], 0)])
-        assert not failed, failed
-        changes[shard] = []
-
-    for shard in changes:
-        await store.acquire(shard)
-    for name, value in parcels:
-        shard = Shard(EVENTS, partition_of(name, log.partitions))
-        changes[shard].append(TableChange("parcels", name.encode(), value))
-        if len(changes[shard]) >= part:
-            await flush(shard)
-    for shard in changes:
-        await flush(shard)
-        await store.release(shard)
-
-
 def test_recovery(packs: Place, tmp_path: Path) -> None:
     fold(packs)
     place = Place(packs.cluster, "recovery-", tmp_path)
@@ -278,109 +224,11 @@ def test_recovery(packs: Place, tmp_path: Path) -> None:
 # --- latency --------------------------------------------------------------------------------------
 
 
-class NotingLog(KafkaLog):
-    """Notes of every record of ``events`` it appends when that returned, where it is and how many events it holds."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.noted: list[tuple[float, int, int, int]] = []
-        self.appended_bytes = 0
-
-    def append(self, records: Iterable[NewRecord]) -> list[int]:
-        """Append."""
-        batch = list(records)
-        return self._note(batch, super().append(batch))
-
-    def append_made(self, make: Make) -> list[int]:
-        """Append what is made."""
-        made: list[NewRecord] = []
-
-        def remember(margin_us: int) -> list[NewRecord]:
-            made[:] = make(margin_us)
-            return made
-
-        return self._note(made, super().append_made(remember))
-
-    def _note(self, records: list[NewRecord], offsets: list[int]) -> list[int]:
-        now = time.perf_counter()
-        for record, offset in zip(records, offsets, strict=True):
-            if record.topic == EVENTS:
-                self.noted.append((now, record.partition, offset, len(split_pack(record.value))))
-                self.appended_bytes += len(record.value)
-        return offsets
-
-
-def news() -> Iterator[tuple[str, bytes]]:
-    """Parcels' ids with what happens to them now, for ever: a registration and four scans each, four seconds apart."""
-    registered = '"destination":"DE","product":"toy","carrier":"china-post","order_id":"O-%s","promised_days":30'
-    run, at_once = time.time_ns(), 4 * LIVE_RATE
-    for i in itertools.count():
-        step = i // at_once % 5
-        parcel_id = f"LIVE-{run:x}-{i // (5 * at_once):04d}-{i % at_once:06d}"
-        kind = "parcel.scanned.v1" if step else "parcel.registered.v1"
-        milestone = ("", "accepted", "origin_hub", "export_customs", "departed_origin")[step]
-        data = f'"milestone":"{milestone}","place":"Shenzhen"' if step else registered % parcel_id
-        yield (
-            parcel_id,
-            f'{{"specversion":"1.0","id":"{parcel_id}-{step}","source":"/bench","type":"{kind}","subject":"{parcel_id}",'
-            f'"time":"{from_us(now_us())}","data":{{"parcel_id":"{parcel_id}",{data}}}}}'.encode(),
-        )
-
-
-def send_packed(log: KafkaLog, batch: list[tuple[str, bytes]]) -> None:
-    """Through the gateway, which makes a record of the events of each partition."""
-    outcome = Gateway(log, DEFAULTS).ingest(Incoming("bench", i, raw, raw) for i, (_, raw) in enumerate(batch))
-    assert outcome.accepted == len(batch), outcome
-
-
-def send_singly(log: KafkaLog, batch: list[tuple[str, bytes]]) -> None:
-    """Each event as a record of its own, all in one transaction."""
-    now = now_us()
-    log.append(
-        NewRecord(EVENTS, partition_of(name, log.partitions), with_recorded(raw, now), timestamp_us=now)
-        for name, raw in batch
-    )
-
-
-class Watcher(threading.Thread):
-    """Looks at the checkpoints again and again: when each partition had come how far."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(daemon=True, name="watcher")
-        self._place = place
-        self._enough = threading.Event()
-        self.seen: list[tuple[float, list[int]]] = []
-
-    def run(self) -> None:
-        """Look until it is enough."""
-        with self._place.open() as log:
-            while not self._enough.is_set():
-                headers = log.headers()
-                now = time.perf_counter()
-                self.seen.append((now, [headers.get(Shard(EVENTS, p), 0) for p in range(log.partitions)]))
-                self._enough.wait(0.01)
-
-    def stop(self) -> None:
-        """It is enough."""
-        self._enough.set()
-        self.join(60)
-
-    def latencies_s(self, noted: list[tuple[float, int, int, int]]) -> np.ndarray:
-        """For each event, from its record's append to the first look that found it in a checkpoint."""
-        times = np.array([at for at, _ in self.seen])
-        positions = np.array([positions for _, positions in self.seen])
-        found: list[float] = []
-        for appended, partition, offset, events in noted:
-            look = int(np.searchsorted(positions[:, partition], offset, side="right"))
-            found += [float(times[look]) - appended] * events
-        return np.array(found)
-
-
 @pytest.mark.parametrize("send", [send_packed, send_singly])
 def test_latency(packs: Place, send: Callable[[KafkaLog, list[tuple[str, bytes]]], None]) -> None:
     """Steady news to a worker that has the state of the history: batches of a twentieth of a second."""
     fold(packs)
-    batch, pause_s = LIVE_RATE // 20, 0.05
+    batch, pause_s = live_news.RATE // 20, 0.05
     stream = news()
     with Worker(packs) as worker, packs.open(create=True, kind=NotingLog) as log:
         assert isinstance(log, NotingLog)

@@ -70,6 +70,7 @@ def given_up(log: KafkaLog, values: list[bytes], partition: int = 0) -> None:
     producer.flush()
     producer.abort()
     producer.close()
+    log.reader.settled_ends([log.place_of("events", partition)])  # the brokers mark it afterwards
 
 
 # Reading

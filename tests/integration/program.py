@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Run:
         **kwargs: Any,
     ) -> None:
         self.data = data
+        self.clock = (env or {}).get("CLOCK")
         self.errors = data.with_name(data.name + ".errors")
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
@@ -79,15 +81,24 @@ class Run:
         return self.errors.read_text(errors="replace")[-4_000:]
 
     def wait_folded(self, timeout_s: float = 90.0) -> None:
-        """Until a checkpoint covers everything that is in the log."""
+        """Until a checkpoint covers everything that is in the log, the tick of now included."""
+        at_us = self.now_us() // DEFAULTS.tick_us * DEFAULTS.tick_us
 
         def folded() -> bool:
             assert self.process.poll() is None, self.said()
             status = read_status(self.data)
             recovered = status is not None and status["pid"] == self.process.pid and status["recovered"]
-            return recovered and records_behind(self.data) == 0
+            return recovered and has_come_to(self.data, at_us) and records_behind(self.data) == 0
 
         wait_until(folded, "everything folded and saved", timeout_s)
+
+    def now_us(self) -> int:
+        """What its clock shows."""
+        now_us = time.time_ns() // 1_000
+        if self.clock is None:
+            return now_us
+        base_us, real_us, speed = map(int, self.clock.split())
+        return base_us + (now_us - real_us) * speed
 
     def stop(self, timeout_s: float = 15.0) -> None:
         """End it as Ctrl-C does; it must end well."""
@@ -110,6 +121,13 @@ def records_behind(data: Path) -> int:
         if not any(ends.values()):
             return 1  # not even a tick
         return sum(end - headers.get(source, log.first_offset(*source)) for source, end in ends.items())
+
+
+def has_come_to(data: Path, at_us: int) -> bool:
+    """Whether every partition of the log has come to this time."""
+    with EmbeddedLog.open(data, create=False, read_only=True) as log, log.snapshot():
+        lasts = [log.last_records(p)[1] for p in range(log.partitions)]
+        return all(any(record.timestamp_us >= at_us for record in last) for last in lasts)
 
 
 def saved(data: Path) -> SavedState:

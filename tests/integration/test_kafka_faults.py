@@ -39,7 +39,7 @@ def test_workers_that_are_killed_in_the_middle_of_their_work_lose_and_double_not
 ) -> None:
     kills = {1: 40 if LONG else 6, 2: 10 if LONG else 2}[together]
     world = make_world(kafka, CHANNEL_MONITOR_LIVE__CHECKPOINT_INTERVAL_S="0.5")
-    feeder = world.feed(events_of(4.0 if LONG else 0.8))
+    feeder = world.feed(events_of(5.0 if LONG else 0.8), rate=250)
     feeder.burst(2_000)
     feeder.wait_for(2_000)
     alone = kills // 2 if together == 1 else 0
@@ -94,11 +94,13 @@ def test_workers_that_come_and_go_all_the_time_lose_and_double_nothing(
     kafka: KafkaCluster, make_world: MakeWorld
 ) -> None:
     world = make_world(kafka)
-    feeder = world.feed(events_of(4.0 if LONG else 0.8), rate=1_300)
+    storm_s = 300 if LONG else 30
+    lines = events_of(4.0 if LONG else 0.8)
+    feeder = world.feed(lines, rate=len(lines) / storm_s)
     workers = [world.worker(name) for name in "ab"]
     spare = world.worker("c")
     workers.append(spare)
-    ends = time.monotonic() + (300 if LONG else 30)
+    ends = time.monotonic() + storm_s
     moves = 0
     while time.monotonic() < ends:
         time.sleep(world.random.uniform(1.0, 4.0))
@@ -125,7 +127,7 @@ def test_workers_that_come_and_go_all_the_time_lose_and_double_nothing(
 
 def test_a_broker_that_restarts_loses_and_doubles_nothing(own_kafka: KafkaCluster, make_world: MakeWorld) -> None:
     world = make_world(own_kafka)
-    feeder = world.feed(events_of(3.0 if LONG else 0.4))
+    feeder = world.feed(events_of(3.0 if LONG else 0.4), rate=600)
     workers = working(world, feeder)
     for end in (own_kafka.terminate, own_kafka.kill) * (8 if LONG else 1):
         time.sleep(world.random.uniform(0.5, 2.0))
@@ -140,7 +142,7 @@ def test_a_broker_that_restarts_loses_and_doubles_nothing(own_kafka: KafkaCluste
 
 def test_the_leader_of_anything_among_three_brokers_may_die(kafka3: KafkaCluster, make_world: MakeWorld) -> None:
     world = make_world(kafka3)
-    feeder = world.feed(events_of(3.0 if LONG else 0.8))
+    feeder = world.feed(events_of(3.0 if LONG else 0.8), rate=800)
     workers = working(world, feeder)
     layout, generation = world.log.layout, world.log.generation
     for what in ("events", "state", "group", "transactions") * (4 if LONG else 1):

@@ -109,9 +109,9 @@ def test_gateways_that_append_at_once_agree_on_the_time_of_what_concerns_every_p
     half = len(lines) // 2
     # The tickers' clock goes through the first half of the world while it is fed.
     begin, until = (datetime.fromisoformat(recorded(lines[i])) for i in (0, half))
-    clock = running(begin - timedelta(days=4), round((until - begin) / timedelta(seconds=40)))
+    clock = running(begin - timedelta(days=4), round((until - begin) / timedelta(seconds=30)))
     workers = [world.worker(name, clock=clock) for name in "ab"]
-    feeders = [world.feed(lines[i:half:3], rate=half / 3 / 20, part=100) for i in range(3)]
+    feeders = [world.feed(lines[i:half:3], rate=half / 3 / 12, part=100) for i in range(3)]
     for feeder in feeders:
         feeder.wait_for(half // 3)
     for worker in workers:
@@ -144,7 +144,7 @@ def test_every_tick_of_two_tickers_is_in_every_partition_once(kafka: KafkaCluste
     world.feed(lines).finish()
     begin = datetime.fromisoformat(recorded(lines[-1])).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     tick_s = DEFAULTS.tick_us / 1e6
-    clock = running(begin, round(tick_s / 2.5))  # a tick every 2.5 seconds
+    clock = running(begin, round(tick_s / 2))  # a tick every two seconds
     a, b = world.worker("a", clock=clock), world.worker("b", clock=clock)
     wanted = 40 if LONG else 6
     fed = max(len(ticks) for ticks in ticks_in(world).values())

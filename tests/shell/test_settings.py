@@ -242,3 +242,27 @@ def test_a_file_that_cannot_be_read_is_told_with_the_reason(content: bytes | Non
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == markdown(), "run `make docs`"
+
+
+def test_the_password_of_the_brokers_comes_from_variable_or_file_and_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().kafka.secret() is None
+    write("from-file\nrest\n", "password")
+    config = write("[kafka]\npassword_file = 'password'\n")
+    assert load_settings(config).kafka.secret() == "from-file"
+    monkeypatch.setenv("CHANNEL_MONITOR_KAFKA__PASSWORD", "from-variable")
+    assert load_settings().kafka.secret() == "from-variable"
+    assert "from-variable" not in repr(load_settings())
+    (sentence,) = problems(config)
+    assert sentence.startswith("kafka: give password or password_file, not both")
+    monkeypatch.delenv("CHANNEL_MONITOR_KAFKA__PASSWORD")
+    (sentence,) = problems(write("[kafka]\npassword = 4711\n"))
+    assert "4711" not in sentence
+    with pytest.raises(ConfigError, match="kafka.password_file: absent: No such file"):
+        load_settings(write("[kafka]\npassword_file = 'absent'\n")).kafka.secret()
+
+
+def test_a_certificate_needs_its_key() -> None:
+    (sentence,) = problems(write("[kafka]\nssl_keyfile = 'key.pem'\n"))
+    assert "give ssl_certfile and ssl_keyfile together" in sentence

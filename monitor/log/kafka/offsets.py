@@ -79,17 +79,22 @@ class Offsets:
         """:meth:`ends`, once every transaction that is open now has ended; others may have been opened since.
         :class:`LogBusyError` if one is still open after ``at_most_s``, or ``timeout_s``.
         """
-        wait_s = self._settings.timeout_s if at_most_s is None else at_most_s
-        return self._ends_beyond(self.ends(places, committed=False), wait_s)
+        return self.ends_beyond(self.ends(places, committed=False), at_most_s)
 
-    def wait_until_visible(self, last: Mapping[Place, int], at_most_s: float) -> None:
-        """Wait until readers see the committed records at these offsets; raises nothing. The marks of a commit are set
-        after it was confirmed; and a transaction that was begun before, and is still open, hides it as long.
+    def are_visible(self, last: Mapping[Place, int], at_most_s: float) -> bool:
+        """Wait until readers see the committed records at these offsets, and tell whether they do; raises nothing. The
+        marks of a commit are set after it was confirmed; and a transaction that was begun before, and is still open,
+        hides it as long.
         """
-        with suppress(LogError):
-            self._ends_beyond({place: offset + 1 for place, offset in last.items()}, at_most_s)
+        try:
+            self.ends_beyond({place: offset + 1 for place, offset in last.items()}, at_most_s)
+        except LogError:
+            return False
+        return True
 
-    def _ends_beyond(self, least: Mapping[Place, int], at_most_s: float) -> dict[Place, int]:
+    def ends_beyond(self, least: Mapping[Place, int], at_most_s: float | None = None) -> dict[Place, int]:
+        """:meth:`ends`, once they have reached ``least``; :class:`LogBusyError` as for :meth:`settled_ends`."""
+        at_most_s = self._settings.timeout_s if at_most_s is None else at_most_s
         deadline = time.monotonic() + at_most_s
         pause_s = _FIRST_PAUSE_S
         while True:

@@ -204,7 +204,7 @@ class KafkaState:
         """
         with suppress(LogError):
             ends = self._log.reader.ends(places, committed=False)
-            self._log.reader.wait_until_visible({place: end - 1 for place, end in ends.items()}, _SHOW_S)
+            self._log.reader.ends_beyond(ends, _SHOW_S)
 
     async def trim(self, shard: Shard, before_offset: int) -> None:
         """Delete the records of a derived source topic below ``before_offset``."""

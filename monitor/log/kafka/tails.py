@@ -26,7 +26,7 @@ _LAST_LOOK: Final = 1_024
 
 
 class Tail(NamedTuple):
-    """What stands before the offset ``end`` of a partition: of all its records, one that brings it furthest."""
+    """Of the committed records of a partition before the offset ``end``, one that brings it furthest."""
 
     end: int
     furthest: LogRecord | None
@@ -53,20 +53,31 @@ class Tails:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._known: dict[Place, Tail] = {}
+        self._written: dict[Place, LogRecord] = {}
 
     def furthest(self, place: Place, end: int) -> LogRecord | None:
-        """One of the records before ``end`` that bring a place furthest; None if it has none. Blocks while it reads;
-        raises :class:`~monitor.log.records.LogError`.
+        """One of the committed records before ``end`` that bring a place furthest; None if it has none. Blocks while it
+        reads; raises :class:`~monitor.log.records.LogError`.
         """
         known = self._known.get(place)
         if known is None or known.end != end:
             known = self._known[place] = Tail(end, self._look_back(place, end, known or Tail(0, None)))
         return known.furthest
 
-    def written(self, place: Place, record: LogRecord, *, as_expected: bool) -> None:
-        """Spare the next look: ``record``, the last of a transaction, has been committed."""
-        if as_expected:
-            self._known[place] = Tail(record.offset + 2, record)  # behind it stands the mark of the commit
+    def written(self, place: Place, record: LogRecord) -> None:
+        """``record``, the last of a transaction, was committed where it was expected, and readers see it: so it tells
+        of everything before it.
+        """
+        self._known[place] = Tail(record.offset + 1, record)
+        self._written[place] = record
+
+    def durable(self, place: Place, end: int) -> None:
+        """A place ends there, with all that is committed or not. If that is one behind our last record, only the mark
+        of its transaction is between, and nothing need be read.
+        """
+        record = self._written.get(place)
+        if record is not None and end == record.offset + 2:
+            self._known[place] = Tail(end, record)
 
     def _look_back(self, place: Place, end: int, known: Tail) -> LogRecord | None:
         found = known.furthest

@@ -123,8 +123,11 @@ class Writer:
         What is not committed does not count, for it may be given up: a tick that another writer has not committed is
         not there. Should it lie between after all, :meth:`_hold` sees it.
         """
+        durable = self._reader.ends(self._events, committed=False)
+        for place, end in durable.items():
+            self._tails.durable(place, end)
         with suppress(LogBusyError):
-            return self._reader.settled_ends(self._events, _SETTLE_S)
+            return self._reader.ends_beyond(durable, _SETTLE_S)
         return self._reader.ends(self._events)
 
     def close(self) -> None:
@@ -160,11 +163,7 @@ class Writer:
                 raise
             if not self._was_committed(sent):
                 raise LogBusyError(str(error)) from error  # a new producer may do better
-        for record, place, offset, expected in zip(*sent, strict=True):
-            if record.topic == EVENTS:
-                written = LogRecord(EVENTS, place[1], offset, record.key, record.value, record.timestamp_us)
-                self._tails.written(place, written, as_expected=offset == expected)
-        self._reader.wait_until_visible(dict(zip(sent.places, sent.offsets, strict=True)), _VISIBLE_S)
+        self._remember(sent)
         return sent.offsets
 
     def _made(self, make: Make, margin_us: int) -> list[NewRecord]:
@@ -236,6 +235,16 @@ class Writer:
                 if any(between < offset and reached_us > until_us for offset, until_us in bound):
                     return False
         return True
+
+    def _remember(self, sent: _Sent) -> None:
+        """Wait until readers see what was written; then the next attempt need not read it."""
+        last = {place: i for i, place in enumerate(sent.places)}
+        if self._reader.are_visible({place: sent.offsets[i] for place, i in last.items()}, _VISIBLE_S):
+            for place, i in last.items():
+                record, offset = sent.records[i], sent.offsets[i]
+                if record.topic == EVENTS and offset == sent.expected[i]:
+                    written = LogRecord(EVENTS, place[1], offset, record.key, record.value, record.timestamp_us)
+                    self._tails.written(place, written)
 
     def _was_committed(self, sent: _Sent) -> bool:
         """What became of a transaction whose producer broke down at the commit.
