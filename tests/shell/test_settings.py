@@ -259,7 +259,7 @@ def test_the_password_of_the_brokers_comes_from_variable_or_file_and_is_never_sh
     monkeypatch.delenv("CHANNEL_MONITOR_KAFKA__PASSWORD")
     (sentence,) = problems(write("[kafka]\npassword = 4711\n"))
     assert "4711" not in sentence
-    with pytest.raises(ConfigError, match="kafka.password_file: absent: No such file"):
+    with pytest.raises(ConfigError, match=r"kafka\.password_file: absent: No such file"):
         load_settings(write("[kafka]\npassword_file = 'absent'\n")).kafka.secret()
 
 
