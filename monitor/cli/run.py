@@ -201,7 +201,8 @@ class _Monitor:
         finally:
             if served is not None:
                 await served.stop()
-        click.echo("Stopped; everything is saved.", err=True)
+        rest = "everything is saved." if engine.saved else "what is not saved is folded again by the next start."
+        click.echo(f"Stopped; {rest}", err=True)
 
     async def _only_serve(self) -> None:
         stop = asyncio.Event()

@@ -36,7 +36,7 @@ V = TypeVar("V")
 
 _LOG: Final = structlog.get_logger(__name__)
 _STOP_S: Final = 2.0
-_LAST_CHECKPOINT_S: Final = 20.0
+_LAST_CHECKPOINT_S: Final = 10.0  # who stops a process commonly gives it half a minute
 _TRIM_S: Final = 60.0
 _REPORT_S: Final = 2.0
 
@@ -98,6 +98,7 @@ class Engine:
         self._app.keeper = self._shards
         self.ready = self._shards.ready
         self.applied_records = 0
+        self.saved = False  # at the end: everything that was folded
 
     # What it is made of
 
@@ -212,10 +213,10 @@ class Engine:
     async def _end(self, faust: asyncio.Task[None], *others: asyncio.Task[None]) -> None:
         # The state is saved first: whatever then goes wrong with stopping costs nothing.
         try:
-            saved = await asyncio.wait_for(self._save(), _LAST_CHECKPOINT_S)
+            self.saved = await asyncio.wait_for(self._save(), _LAST_CHECKPOINT_S)
         except TimeoutError:
-            saved = False
-        if not saved:
+            self.saved = False
+        if not self.saved:
             _LOG.error("ended_without_checkpoint", records=self.checkpointer.pending_records)
         for task in others:
             task.cancel()

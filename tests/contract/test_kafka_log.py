@@ -18,10 +18,10 @@ from monitor.core.events import to_us
 from monitor.core.ordering import EffectiveClock
 from monitor.log.appending import tick_event
 from monitor.log.kafka import KafkaLog
-from monitor.log.kafka.tails import reached
+from monitor.log.kafka.tails import Tails, reached
 from monitor.log.kafka.transactions import TransactionalProducer
 from monitor.log.partition import partition_of
-from monitor.log.records import FencedError, LogBusyError, LogError, NewRecord
+from monitor.log.records import FencedError, LogBusyError, LogError, LogRecord, NewRecord
 from monitor.wire.decode import decode
 
 pytestmark = pytest.mark.kafka
@@ -213,6 +213,30 @@ def test_a_broken_clock_of_another_producer_does_not_count_where_its_events_tell
     foreign(raw(time="2026-01-01T00:00:00Z"), partition=0, timestamp_ms=2_000_000_000_000)
     (record,) = log.last_records(0)[1]
     assert reached(record) == 2_000_000_000_000_000
+
+
+def test_what_slips_in_before_the_mark_of_our_own_transaction_counts(
+    foreign: Callable[..., int], log: KafkaLog
+) -> None:
+    place = log.place_of("events", 0)
+    ours, other = (TransactionalProducer(log.settings, f"{log.settings.topic_prefix}{n}", 60) for n in "ab")
+    for producer in (ours, other):
+        producer.open()
+        producer.begin()
+    ours.produce(*place, None, b"ours")
+    ours.flush()
+    foreign(raw(time="2026-03-01T00:00:00Z", recordedtime="2026-03-01T00:00:00Z"), partition=0)
+    other.produce(*place, None, b"open")
+    other.flush()
+    ours.commit()  # so its mark stands behind both, and the open one hides it
+    assert wait_for(lambda: log.reader.end(place), 2)
+    tails = Tails(log.reader)
+    tails.written(place, LogRecord("events", 0, 0, None, b"ours", TIME_US))
+    tails.durable(place, log.reader.end(place, committed=False))
+    furthest = tails.furthest(place, 2)
+    assert furthest is not None
+    assert reached(furthest) == us("2026-03-01T00:00:00Z")
+    other.abort()
 
 
 # Appending while others append

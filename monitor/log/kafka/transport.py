@@ -115,6 +115,13 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             rebalance_timeout_ms=round(max(session_s, _REBALANCE_S) * 1_000),
         )
 
+    async def on_thread_stop(self) -> None:
+        """Stop; while brokers are away, aiokafka's fetcher ends with an error, which is of no matter then."""
+        try:
+            await super().on_thread_stop()
+        except (Exception, asyncio.CancelledError) as error:
+            self.log.debug("consumer not stopped: %r", error)
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go to where the folds stand, and return these positions."""
         positions: Mapping[TP, int] = await self.call_thread(self._seek_to_folds)
