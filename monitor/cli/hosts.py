@@ -97,7 +97,7 @@ def _kafka(settings: Settings, broker: str, rebuild: bool) -> Iterator[Host]:
     def open_log() -> KafkaLog:
         return KafkaLog.open(ours, create=False, state_version=version)
 
-    with KafkaLog.open(ours, partitions=settings.log.partitions, state_version=version, rebuild=rebuild) as log:
+    with KafkaLog.open(ours, new_partitions=settings.log.partitions, state_version=version, rebuild=rebuild) as log:
         backend = KafkaBackend(log, session_timeout_s=settings.kafka.session_timeout_s)
         generation = log.generation
         yield Host(log, backend, open_log, open_log, shared=True, retire=lambda: log.generations.retire(generation))

@@ -113,7 +113,7 @@ def opened(settings: Settings, place: Place, *, create: bool = False) -> Log:
         quiet()
         ours = kafka_settings(settings, broker)
         if create:
-            return KafkaLog.open(ours, partitions=settings.log.partitions)
+            return KafkaLog.open(ours, new_partitions=settings.log.partitions)
         return KafkaLog.open(ours, create=False, state_version=state_version(settings.params()))
     return opened_directory(settings, place.directory_of(settings), create=create)
 

@@ -201,6 +201,8 @@ class _Monitor:
         finally:
             if served is not None:
                 await served.stop()
+            if host.shared:
+                host.log.close()  # or its threads would wait for brokers that are away
         rest = "everything is saved." if engine.saved else "what is not saved is folded again by the next start."
         click.echo(f"Stopped; {rest}", err=True)
 

@@ -210,7 +210,8 @@ def _clock_after(last: list[LogRecord]) -> EffectiveClock:
     """How far a partition has come, from its last records."""
     clock = EffectiveClock()
     for record in last:
-        clock.stamp(record.timestamp_us)
+        if not record.foreign:
+            clock.stamp(record.timestamp_us)
         for _, event in decode_pack(record.value):
             if isinstance(event, Rejected):
                 continue
@@ -218,4 +219,6 @@ def _clock_after(last: list[LogRecord]) -> EffectiveClock:
                 clock.tick(to_us(event.data.at))
             elif event.recordedtime is not None:
                 clock.stamp(to_us(event.recordedtime))
+            else:
+                clock.stamp(record.timestamp_us)
     return clock

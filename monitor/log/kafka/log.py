@@ -86,25 +86,27 @@ class KafkaLog:
         *,
         create: bool = True,
         partitions: int | None = None,
+        new_partitions: int = DEFAULT_PARTITIONS,
         state_version: str | None = None,
         rebuild: bool = False,
     ) -> KafkaLog:
         """Open the log; with ``create`` make the topics that are missing.
 
-        ``partitions`` of the topic ``events`` count at creation only (default 4); later they must agree.
+        ``partitions`` of the topic ``events`` must agree with a log that is there; ``new_partitions`` are those of one
+        that is not.
         ``state_version`` with ``create``: be part of the generation of this version of the state, begun if there is
         none, until the log is closed. Without ``create`` the one that counts at each call is read, if there is one;
         without ``state_version`` the newest. ``rebuild``: let every version of the state begin anew first.
         """
-        if partitions is not None and not 1 <= partitions <= MAX_PARTITIONS:
-            raise LogError(f"partitions = {partitions}: give a number from 1 to {MAX_PARTITIONS}.")
+        if not 1 <= (partitions or new_partitions) <= MAX_PARTITIONS:
+            raise LogError(f"partitions = {partitions or new_partitions}: give a number from 1 to {MAX_PARTITIONS}.")
         layout = Layout(settings.topic_prefix)
         reader = Reader(settings)
         try:
             reader.probe()
             generations = Generations(settings, layout, reader)
             with administration(settings) as admin:
-                found = _prepare(settings, layout, generations, admin, create, partitions)
+                found = _prepare(settings, layout, generations, admin, create, partitions, new_partitions)
             if rebuild:
                 generations.rebuild()
             claimed = generations.claim(state_version) if create and state_version is not None else None
@@ -332,6 +334,7 @@ def _prepare(
     admin: Administration,
     create: bool,
     partitions: int | None,
+    new_partitions: int,
 ) -> int:
     """Make what is missing of the topics of all generations, and return the partitions of ``events``."""
     meta, events = layout.plan_meta(), layout.topic(EVENTS, "")
@@ -340,7 +343,7 @@ def _prepare(
         admin.create([meta])
     elif meta.name not in there:
         raise LogError(f"There is no event log at {settings.name}; `run` or `ingest` creates one.")
-    wanted = partitions or there.get(events) or DEFAULT_PARTITIONS
+    wanted = partitions or there.get(events) or new_partitions
     found = generations.identity(wanted if create else None).partitions
     if partitions is not None and partitions != found:
         raise LogError(

@@ -37,6 +37,7 @@ class Offsets:
         self._settings = settings
         self._client: Any = None
         self._connecting = threading.Lock()
+        self._closed = False
 
     def probe(self) -> None:
         """Wait until a broker answers; at once with the reason if it does not let us in."""
@@ -121,18 +122,21 @@ class Offsets:
                 found = self._connected().list_partition_offsets(asked, isolation_level=level)
                 return {(place.topic, place.partition): answer.offset for place, answer in found.items()}
             except (KafkaError, OSError) as error:
-                if getattr(error, "errno", None) in HOPELESS or time.monotonic() > deadline:
+                if self._closed or getattr(error, "errno", None) in HOPELESS or time.monotonic() > deadline:
                     raise explain(error, self._settings, again=True) from error
                 time.sleep(_ASK_AGAIN_S)
 
     def _connected(self) -> Any:
         with self._connecting:
+            if self._closed:
+                raise LogError(f"{self._settings.name} is closed.")
             if self._client is None:
                 self._client = KafkaAdminClient(**self._settings.kafka_python())
             return self._client
 
     def close(self) -> None:
-        """Close the connections; closing twice does no harm."""
+        """Close the connections; another thread that waits for brokers gives up. Closing twice does no harm."""
+        self._closed = True
         with self._connecting:
             if self._client is not None:
                 with suppress(KafkaError, OSError):

@@ -42,7 +42,6 @@ class Reader(Offsets):
         super().__init__(settings)
         self._troubles = Troubles()
         self._idle: dict[bool, deque[Consumer]] = {True: deque(), False: deque()}
-        self._closed = False
 
     def read(self, place: Place, start: int, end: int, *, committed: bool = True) -> Iterator[Message]:
         """The records of one place from ``start`` (or the first that is kept) up to ``end``, which must not lie behind
@@ -112,7 +111,6 @@ class Reader(Offsets):
     def close(self) -> None:
         """Close the connections; closing twice does no harm."""
         super().close()
-        self._closed = True
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
