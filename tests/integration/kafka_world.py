@@ -204,6 +204,10 @@ class Worker:
         return waiting, pending
 
 
+class NothingLeftError(AssertionError):
+    """All events are in the log and folded: no worker can be met in the middle of its work any more."""
+
+
 @dataclass(frozen=True)
 class Interrupted:
     """A worker in the middle of its work, stopped: ``lag`` records waited for it, ``unsaved`` were folded and in no
@@ -431,6 +435,8 @@ class KafkaWorld:
                 if _works(worker) and (stopped := self._stopped_unsaved(worker)):
                     return stopped
                 time.sleep(self.random.uniform(0.0, 0.05))
+            if not feeder.left:
+                raise NothingLeftError(f"{worker.name} was not met in the middle of its work before it was all done")
         raise AssertionError(
             f"{worker.name} was never in the middle of its work; {feeder.left} events to come\n{worker.said()}"
         )
