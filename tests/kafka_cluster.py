@@ -362,8 +362,9 @@ class KafkaCluster:
                     admin.describe_transactions(["probe"])
                 for topic in admin.describe_topics():
                     for partition in topic["partitions"]:
-                        in_sync = set(partition["isr_nodes"])
-                        if partition["leader_id"] not in awaited or set(partition["replica_nodes"]) & awaited - in_sync:
+                        replicas = set(partition["replica_nodes"]) & awaited
+                        led = partition["leader_id"] in awaited or not replicas  # whose only brokers are away, waits
+                        if not led or replicas - set(partition["isr_nodes"]):
                             return f"{topic['name']}: {partition}"
         except (KafkaError, OSError) as error:
             return repr(error)

@@ -93,8 +93,7 @@ class Shards:
                 await self._let_go(shard)
             if new:
                 self._acquired.update(new)
-                positions = await asyncio.gather(*(self._backend.store.acquire(shard) for shard in new))
-                for shard, position in zip(new, positions, strict=True):
+                for shard, position in zip(new, await self._acquire(new), strict=True):
                     if not await self._restore(shard, position, moves):
                         return False
         entries = self.restored_entries
@@ -106,6 +105,15 @@ class Shards:
         """Give back what is held; the engine has ended."""
         for shard in sorted(self._acquired):
             await self._let_go(shard)
+
+    async def _acquire(self, shards: list[Shard]) -> list[int]:
+        """Acquire these and return their positions. If one cannot be had, the others have ended too when it raises:
+        what is still under way must not meet the next try."""
+        ended = await asyncio.gather(*map(self._backend.store.acquire, shards), return_exceptions=True)
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in ended if isinstance(one, int)]
 
     async def _let_go(self, shard: Shard) -> None:
         self._checkpointer.drop(shard)

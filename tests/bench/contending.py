@@ -98,7 +98,9 @@ def installed(*packages: str) -> Path:
 def _do(*command: object) -> None:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotThere(f"cannot be installed: {_last_line(done.stderr or done.stdout)}")
+        told = done.stderr or done.stdout
+        errors = [line for line in told.splitlines() if line.startswith("ERROR: ")]
+        raise NotThere(f"cannot be installed: {errors[0][7:207] if errors else _last_line(told)}")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
@@ -60,7 +61,9 @@ BEFORE_ALL = datetime(2024, 2, 1, tzinfo=UTC)
 LONG = os.environ.get("FAULTS") == "long"
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 PART = 500
-BURST = 3_000
+BURST = 5_000
+SESSION_S = 6
+STILL_S = 3.0
 Json = dict[str, Any]
 
 
@@ -225,7 +228,7 @@ class Interrupted:
 class Feeder(threading.Thread):
     """Appends a world in parts, as a gateway that is not told of what goes on, and tries again when the log is busy.
 
-    ``rate`` events a second, in parts; more when they are asked for.
+    ``rate`` events a second, in parts of ``part``; more at once when they are asked for.
     """
 
     def __init__(self, world: KafkaWorld, lines: Sequence[bytes], rate: float, part: int) -> None:
@@ -234,7 +237,7 @@ class Feeder(threading.Thread):
         self._lines = lines
         self._part = part
         self._pause_s = part / rate
-        self._more = threading.Semaphore(0)  # parts that are asked for
+        self._wanted: SimpleQueue[int] = SimpleQueue()  # sizes of parts that are asked for
         self._hurry = False
         self._enough = False
         self.done = 0  # acknowledged
@@ -246,14 +249,20 @@ class Feeder(threading.Thread):
         try:
             with self._world.open(create=True) as log:
                 while self.left and not self._enough:
-                    part = self._lines[self.done : self.done + self._part]
+                    part = self._lines[self.done : self.done + self._next_part()]
                     self._ingest(log, part)
                     self.done += len(part)
                     self._world.acknowledged += part
-                    if not self._hurry:
-                        self._more.acquire(timeout=self._pause_s)
         except Exception as error:  # told by `finish`, in the test's own thread
             self.failure = error
+
+    def _next_part(self) -> int:
+        if self._hurry:
+            return PART
+        try:
+            return self._wanted.get(timeout=self._pause_s)
+        except Empty:
+            return self._part
 
     def _ingest(self, log: KafkaLog, part: Sequence[bytes]) -> None:
         while not self._enough:
@@ -272,8 +281,8 @@ class Feeder(threading.Thread):
         return len(self._lines) - self.done
 
     def burst(self, events: int) -> None:
-        """Feed so many at once."""
-        self._more.release(max(-(-events // self._part), 0))
+        """Feed so many at once, in one transaction."""
+        self._wanted.put(events)
 
     def wait_for(self, events: int, timeout_s: float = 120.0) -> None:
         """Until so many are in the log."""
@@ -285,7 +294,7 @@ class Feeder(threading.Thread):
     def finish(self, timeout_s: float = 180.0) -> None:
         """Feed the rest at once."""
         self._hurry = True
-        self._more.release()
+        self._wanted.put(self._part)
         self.join(timeout_s)
         assert not self.is_alive(), f"{self.left} events are still not in the log; refused: {self.refusals[-3:]}"
         self._check()
@@ -293,7 +302,7 @@ class Feeder(threading.Thread):
     def stop(self) -> None:
         """Feed no more."""
         self._enough = True
-        self._more.release()
+        self._wanted.put(self._part)
         self.join(60.0)
 
     def _check(self) -> None:
@@ -362,7 +371,7 @@ class KafkaWorld:
         """What every program of this world is told."""
         return {
             "CHANNEL_MONITOR_KAFKA__TOPIC_PREFIX": self.prefix,
-            "CHANNEL_MONITOR_KAFKA__SESSION_TIMEOUT_S": "6",
+            "CHANNEL_MONITOR_KAFKA__SESSION_TIMEOUT_S": str(SESSION_S),
             "CHANNEL_MONITOR_LIVE__CHECKPOINT_INTERVAL_S": "0.2",
             **self.settings_of_workers,
         }
@@ -429,22 +438,32 @@ class KafkaWorld:
         time.sleep(self.random.uniform(0.0, 2.0))
         while time.monotonic() < deadline:
             assert worker.running, f"{worker.name} has ended:\n{worker.said()}"
-            feeder.burst(BURST)
+            self._heap_up(worker, feeder)
             again = time.monotonic() + 2.0
             while time.monotonic() < again:
-                if _works(worker) and (stopped := self._stopped_unsaved(worker)):
+                if stopped := self._stopped_unsaved(worker):
                     return stopped
-                time.sleep(self.random.uniform(0.0, 0.05))
+                time.sleep(self.random.uniform(0.0, 0.03))
             if not feeder.left:
                 raise NothingLeftError(f"{worker.name} was not met in the middle of its work before it was all done")
         raise AssertionError(
             f"{worker.name} was never in the middle of its work; {feeder.left} events to come\n{worker.said()}"
         )
 
+    def _heap_up(self, worker: Worker, feeder: Feeder) -> None:
+        """Records that wait for a worker: it stands still while they are fed, for less than its session."""
+        fed = min(feeder.done + BURST, feeder.done + feeder.left)
+        worker.signal(SIGSTOP)
+        feeder.burst(BURST)
+        until = time.monotonic() + STILL_S
+        while feeder.done < fed and time.monotonic() < until:
+            time.sleep(0.02)
+        worker.signal(SIGCONT)
+
     def _stopped_unsaved(self, worker: Worker) -> Interrupted | None:
         before = self.log.headers()
-        told = _works(worker)
-        if told is None:
+        told = worker.lag()
+        if told is None or not told[1] or not any(told[0].values()):
             return None
         worker.signal(SIGSTOP)
         time.sleep(0.05)  # what the brokers have been told already is done by then
@@ -504,12 +523,6 @@ class KafkaWorld:
         _assert_contributions(contributions, log.generation, ends)
         _assert_exported(lines, self.acknowledged, in_order)
         return Proof(exported.events, exported.ticks, len(replayed.incidents), ours.total(), ended.sha256())
-
-
-def _works(worker: Worker) -> tuple[dict[Shard, int], int] | None:
-    """What it says, if records wait and some are not saved."""
-    told = worker.lag()
-    return told if told is not None and told[1] > 0 and sum(told[0].values()) > 0 else None
 
 
 def _assert_incidents(said: list[Json], replayed: World) -> None:
