@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from typing import Final
 
+from monitor.core.bursts import is_told
 from monitor.core.groups import Group, Membership
 from monitor.core.incidents import (
     Incident,
@@ -53,7 +54,8 @@ class Alarms:
         self._incidents = incidents
         self._put = put
         self._late_shadow = True
-        judged = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us and i.severity != "feed"]
+        open_ = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us]
+        judged = [(id_, i) for id_, i in open_ if i.severity != "feed" and not is_told(i)]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident
         for id_, incident in judged:

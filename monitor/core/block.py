@@ -39,6 +39,7 @@ class Block:
         factor: Floats,
         rare: tuple[Floats, NDArray[np.bool_]],
         params: Params,
+        hushed: bool,
     ) -> None:
         """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known."""
         self.day, self.rows, self.params = day, rows, params
@@ -58,7 +59,17 @@ class Block:
         rates, known = rare
         events_of, events, counts = self._rare_cells
         self.rare = RareDay(
-            day, self.channels, events_of, events, counts, self.at_risk, self._cohorts, rates, known, params.margin
+            day,
+            self.channels,
+            events_of,
+            events,
+            counts,
+            self.at_risk,
+            self._cohorts,
+            rates,
+            known,
+            params.margin,
+            hushed,
         )
         self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
         self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise

@@ -20,6 +20,7 @@ SCAN_UNKNOWN           cohort, hour of day   has an outcome of unknown time, so 
 ARRIVED, HELD          cohort                reached the destination country or was held; was held
 COMPLAINT              cohort                (one for each complaint about the parcel)
 COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
+SENTINEL               day opened, kind      (see :mod:`monitor.core.facets`)
 ENTER + c              entry day             entered stage clock ``c``
 EXIT + c               entry day, exit day   left it by reaching a later stage
 CENSOR + c             entry day, last day   left it otherwise: held, returning, lost, …
@@ -51,6 +52,7 @@ HELD: Final = 11
 COMPLAINT: Final = 12
 COMPLAINT_DAY: Final = 13
 SCAN_UNKNOWN: Final = 14
+SENTINEL: Final = 15
 #: Kinds counted by hour of the day while recent: the time for a first scan is over by the hour.
 HOURLY: Final = frozenset({REGISTERED, FIRST_SCAN, SCAN_UNKNOWN})
 ENTER: Final = 32

@@ -49,10 +49,15 @@ class Channel(Struct):
     ghosts: Floats  # [clock, age]: parcels of ``risk`` that may have left while their feed was silent; empty if none
 
 
-def new_channel(ages: int) -> Channel:
-    """A channel nothing is known of."""
+def no_evidence() -> Floats:
+    """Evidence before any day is judged, ``[row, clock, alternative]``."""
     evidence = np.zeros((ROWS, CLOCKS_JUDGED, len(ALTERNATIVES)))
     evidence[LN_M] = -np.inf
+    return evidence
+
+
+def new_channel(ages: int) -> Channel:
+    """A channel nothing is known of."""
     return Channel(
         life={},
         recent={},
@@ -62,7 +67,7 @@ def new_channel(ages: int) -> Channel:
         weekday=np.zeros((2, KINDS, 7)),
         spread=np.zeros((7, CLOCKS_JUDGED)),
         trail=np.zeros((CLOCKS_JUDGED, 7)),
-        evidence=evidence,
+        evidence=no_evidence(),
         judged_days=0,
         ln_m=-np.inf,
         p95=[],

@@ -33,6 +33,7 @@ class Announced(Struct, array_like=True, frozen=True, gc=False):
     raw: bytes
     position: Position
     kind: str = ""  # of a complaint
+    customer: str = ""
 
 
 class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
@@ -42,6 +43,7 @@ class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
     registered_us: int
     parcel_id: str
     channel: str
+    customer: str = ""
 
 
 class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):
@@ -60,7 +62,7 @@ class Segment(Struct, array_like=True):
     """The part of a contribution that belongs to one tick (``tick`` = number of the grid point that closes it)."""
 
     tick: int
-    cells: dict[str, dict[int, int]] = {}  # channel → cell → change
+    cells: dict[str, dict[int, int]] = {}  # channel, or scope of a facet → cell → change
     counts: dict[str, int] = {}  # "events|TYPE", "duplicates", "dead|REASON", "waiting", "parcels" → change
     lags: dict[int, int] = {}  # reporting lag in whole hours (at most 168) → scans
     feeds: dict[str, int] = {}  # carrier → time of its latest event

@@ -14,6 +14,7 @@ import msgspec
 from monitor.core.arrays import to_plain
 from monitor.core.channel import Channel
 from monitor.core.contribution import Segment
+from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetHeader, Unresolved
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident
@@ -33,6 +34,7 @@ def state_sha256(
     things: Iterable[Mapping[str, Thing]],
     channels: Mapping[str, Channel],
     groups: Mapping[str, Group],
+    facets: Mapping[str, Facet],
     incidents: Mapping[str, Incident],
     held: Mapping[str, Segment],
     unresolved: Mapping[str, Unresolved],
@@ -50,6 +52,8 @@ def state_sha256(
         sha.update(_encode((key, channels[key])))
     for key in sorted(groups):
         sha.update(_encode((key, groups[key])))
+    for key in sorted(facets):
+        sha.update(_encode((key, facets[key])))
     for key in sorted(incidents):
         sha.update(_encode((key, incidents[key])))
     for key in sorted(held):
@@ -61,7 +65,8 @@ def state_sha256(
         sha.update(_encode((key, plain, events, sorted(segment.matched), decisions)))
     for key in sorted(unresolved):
         told = unresolved[key].announced
-        sha.update(_encode((key, told.type, told.time_us, told.recorded_us, told.raw, told.kind, unresolved[key].done)))
+        event = told.type, told.time_us, told.recorded_us, told.raw, told.kind, told.customer
+        sha.update(_encode((key, *event, unresolved[key].done)))
     plain_header = msgspec.structs.replace(header, marks={}, complete={}, counts=_counts(header.counts))
     sha.update(_encode(plain_header))
     return sha.hexdigest()

@@ -8,7 +8,7 @@ a calendar factor g and slack m:
     M ← (M + 1) · e^ℓ
 
 where y is the hazard under an alternative: ρ·x (slower by a factor at every age), or accelerated failure time
-(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)]. Each M is a Shiryaev–Roberts e-detector:
+(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)], at most ``MOST`` x. Each M is a Shiryaev–Roberts e-detector:
 if the baseline is right, the mean time to M ≥ A is at least A judged days, and so it is for the mean over clocks
 and alternatives (Shin, Ramdas and Rinaldo, "E-detectors", 2024). φ ≥ 1 tempers for shocks shared by parcels.
 A day on which nothing is at risk says nothing and leaves M as it is.
@@ -28,6 +28,8 @@ from monitor.core.baseline import Floats
 ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8")
 FACTORS: Final = (0.7, 0.35, 0.08)
 STRETCHES: Final = (1.35, 1.8)
+#: So many times the baseline's hazard at most: of the late ages it is not known well enough for more.
+MOST: Final = 4.0
 #: The alternative that means that a stage stands still rather than being slow.
 STALLED: Final = 2
 #: Rows of a node's evidence: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after
@@ -81,7 +83,7 @@ def log_likelihood_ratios(
     for i, rho in enumerate(factors):
         out[..., i] = gain(rho * at) + (1 - rho) * base
     for i, k in enumerate(stretches, start=len(factors)):
-        y = np.maximum(stretched(increments, k) * scale[..., None], 1e-12)
+        y = np.clip(stretched(increments, k) * scale[..., None], 1e-12, MOST * x)
         out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
     return out
 

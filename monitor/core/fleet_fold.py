@@ -16,12 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 
+import numpy as np
 from msgspec import Struct
 
 from monitor.core import cells as c
 from monitor.core.alarms import Alarms
-from monitor.core.channel import Channel, add, is_warm, new_channel, prune
+from monitor.core.bursts import Bursts
+from monitor.core.channel import Channel, add, is_warm, new_channel, no_evidence, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
+from monitor.core.facets import Facet, counted, is_facet
+from monitor.core.facets import add as add_to_facet
+from monitor.core.facets import prune as prune_facet
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
 from monitor.core.groups import Group, Membership, judge_groups
 from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
@@ -31,6 +36,7 @@ from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
+FACET_DAYS = 45  # what a facet remembers
 LAG_QUANTILE = 0.9
 LAG_DEFAULT_US = DAY_US
 LAG_MOST_US = 4 * DAY_US
@@ -58,6 +64,7 @@ class FleetHeader(Struct):
     lags: dict[int, int] = {}
     feeds: dict[str, int] = {}
     reports: dict[str, Feed] = {}  # what each feed usually reports, and whether it does
+    seasoned: bool = False  # the log's first days are over, and evidence begins anew
     first_us: int = 1 << 62
     last_us: int = 0
 
@@ -70,6 +77,7 @@ class FleetFold:
         params: Params,
         channels: MutableMapping[str, Channel],
         groups: MutableMapping[str, Group],
+        facets: MutableMapping[str, Facet],
         incidents: MutableMapping[str, Incident],
         held: MutableMapping[str, Segment],
         unresolved: MutableMapping[str, Unresolved],
@@ -79,6 +87,7 @@ class FleetFold:
         self.params = params
         self.channels = channels
         self.groups = groups
+        self.facets = facets
         self.incidents = incidents
         self.held = held
         self.unresolved = unresolved
@@ -89,6 +98,9 @@ class FleetFold:
         self._waiting_us = params.days_us("waiting_days")
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, self._put)
+        self._bursts = Bursts(params, facets, channels, incidents, self._put)
+        self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
+        self._sentinels: dict[str, int] = {}
         self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
@@ -171,17 +183,18 @@ class FleetFold:
             header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
         self._watch_feeds(tick, at)
+        self._watch_complaints(at)
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
             header.open_day += 1
         if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
-            self._prune(at // DAY_US - self.params.recent_days)
+            self._prune(at // DAY_US)
         header.tick = tick
         header.lag_us = self._lag()
 
     def _is_warm(self) -> bool:
-        """Whether time alone can still change a channel (an open incident waits for reports, not for time)."""
-        return any(is_warm(channel) for channel in self.channels.values())
+        """Whether time alone can still change something (an incident of a channel waits for reports, not for time)."""
+        return self._bursts.waits or any(is_warm(channel) for channel in self.channels.values())
 
     def settle(self) -> None:
         """Add what is held for ticks not closed yet, judging nothing: the end of a replay between two grid points."""
@@ -196,6 +209,9 @@ class FleetFold:
             if key == rest:
                 continue
             for name, changes in self.held[key].cells.items():
+                if is_facet(name):
+                    self._add_facet(name, changes)
+                    continue
                 channel = self.channels.get(name)
                 if channel is None:
                     channel = new_channel(self.params.age_cap_days + 2)
@@ -206,6 +222,17 @@ class FleetFold:
         if rest in self.held:
             self._add_rest(self.held[rest])
             del self.held[rest]
+
+    def _add_facet(self, name: str, changes: dict[int, int]) -> None:
+        facet = self.facets.get(name)
+        if facet is None:
+            facet = Facet()
+            self._bursts.know(name)
+        sentinels = add_to_facet(facet, changes, self.header.open_day)
+        self.facets[name] = facet
+        self._touched.add(name)
+        if sentinels:
+            self._sentinels[name] = self._sentinels.get(name, 0) + sentinels
 
     def _add_rest(self, segment: Segment) -> None:
         header = self.header
@@ -268,6 +295,19 @@ class FleetFold:
                 feed.incident_id = incident.incident_id
                 self._put(incident, True)
 
+    def _watch_complaints(self, at: int) -> None:
+        """Bursts of complaints, and those of which one is enough."""
+        touched, sentinels = self._touched, self._sentinels
+        self._touched, self._sentinels = set(), {}
+        today = (at - 1) // DAY_US
+        log_days = 0 if self.header.first_day is None else today - self.header.first_day
+        self._bursts.after_tick(at, today, log_days, touched, sentinels, lambda some: self._stock(some, today))
+
+    def _stock(self, channels: Iterable[str], day: int) -> tuple[int, int]:
+        """Parcels in flight, and complaints of the days up to and with ``day``."""
+        mine = [self.channels[name] for name in channels]
+        return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
+
     # -- events that name no parcel ----------------------------------------------------------------------------
 
     def _match(self, matched: list[Matched]) -> None:
@@ -289,6 +329,9 @@ class FleetFold:
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
                 self.channels[match.channel] = channel
+                customer = entry.announced.customer or match.customer
+                for name, cell in counted(match.channel, entry.announced.kind, customer, day, cohort):
+                    self._add_facet(name, {cell: 1})
 
     def _resolve(self, at_us: int) -> None:
         """Forget what is resolved and past its time; what nobody knew by then is a dead letter."""
@@ -330,34 +373,64 @@ class FleetFold:
         membership = self._members()
         names = membership.names
         channels = [self.channels[name] for name in names]
+        first_day = day if self.header.first_day is None else self.header.first_day
         young, old = self._alarms.learning(day)
+        if day - first_day < self.params.shadow_days:
+            young, old = frozenset(), frozenset(names)
+        else:
+            self._season(channels)
         warm = [is_warm(channel) for channel in channels]
         ticks_per_day = DAY_US // self.params.tick_us
         first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
         silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
         held = [silent[part_of(name)] for name in names]
-        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held)
+        hushed = self._bursts.is_hushed(day)
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed)
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
-        first_day = day if self.header.first_day is None else self.header.first_day
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
-
-        def stock(some: Iterable[str]) -> tuple[int, int]:
-            mine = [self.channels[name] for name in some]
-            return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
-
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
-        self._alarms.after_day(day, at_us, day - first_day, verdicts, shared, self.groups, membership, unheard, stock)
+        self._alarms.after_day(
+            day,
+            at_us,
+            day - first_day,
+            verdicts,
+            shared,
+            self.groups,
+            membership,
+            unheard,
+            lambda some: self._stock(some, day),
+        )
+
+    def _season(self, channels: list[Channel]) -> None:
+        """What the first days gave against a baseline that was still being learnt is no evidence any more."""
+        if self.header.seasoned:
+            return
+        self.header.seasoned = True
+        for name, channel in zip(self._members().names, channels, strict=True):
+            channel.evidence, channel.ln_m = no_evidence(), -np.inf
+            self.channels[name] = channel
+        for scope_, group in sorted(self.groups.items()):
+            group.evidence, group.ln_m, group.before, group.fit = no_evidence(), -np.inf, -np.inf, 0.0
+            self.groups[scope_] = group
 
     def _put(self, incident: Incident, news: bool) -> None:
         self.incidents[incident.incident_id] = incident
         if news:
             self.changed[incident.incident_id] = incident
 
-    def _prune(self, window: int) -> None:
+    def _prune(self, today: int) -> None:
+        window = today - self.params.recent_days
+        for name in sorted(self.facets):
+            facet = self.facets[name]
+            if prune_facet(facet, today - FACET_DAYS, self.header.open_day):
+                del self.facets[name]
+                self._bursts.forget(name)
+            else:
+                self.facets[name] = facet
         for name in self._members().names:
             channel = self.channels[name]
             if any(cohort <= window for cohort in channel.recent):

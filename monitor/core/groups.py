@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from monitor.core import arrays
 from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, Ints
-from monitor.core.channel import CLOCKS_JUDGED
+from monitor.core.channel import CLOCKS_JUDGED, no_evidence
 from monitor.core.scope import groups_of
 from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, trail_with
 from monitor.core.verdict import Judged, say
@@ -49,9 +49,7 @@ class Group(Struct):
 
 def new_group() -> Group:
     """A group nothing is known of."""
-    evidence = np.zeros((ev.ROWS, CLOCKS_JUDGED, len(ev.ALTERNATIVES)))
-    evidence[ev.LN_M] = -np.inf
-    return Group(np.zeros((7, CLOCKS_JUDGED)), np.zeros((CLOCKS_JUDGED, 7)), evidence)
+    return Group(np.zeros((7, CLOCKS_JUDGED)), np.zeros((CLOCKS_JUDGED, 7)), no_evidence())
 
 
 class Membership:

@@ -95,14 +95,21 @@ def mode_of(clock: int, alternative: int) -> str:
 
 def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_us: int) -> Incident:
     """A new incident, not yet known to anybody: see :func:`note_severity`."""
-    mode = mode_of(verdict.clock, verdict.alternative)
+    incident = open_about(scope, mode_of(verdict.clock, verdict.alternative), members, verdict.since_day, at_us)
+    incident.clock = CLOCKS[verdict.clock] if verdict.clock < len(CLOCKS) else ""
+    incident.last_judged_day = day
+    return incident
+
+
+def open_about(scope: str, mode: str, members: list[str], since_day: int, at_us: int) -> Incident:
+    """A new incident of no clock, not yet known to anybody; its trouble began to show on ``since_day``."""
     return Incident(
         incident_id=f"{hash64(f'{scope}|{mode}|{at_us}'):016x}",
         scope=scope,
         mode=mode,
-        clock=CLOCKS[verdict.clock] if verdict.clock < len(CLOCKS) else "",
+        clock="",
         severity="ticket",
-        opened_us=verdict.since_day * DAY_US,
+        opened_us=since_day * DAY_US,
         known_us=0,
         closed_us=0,
         members=members,
@@ -115,7 +122,6 @@ def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_
         complaints_low=0.0,
         complaints_high=0.0,
         revision=0,
-        last_judged_day=day,
     )
 
 

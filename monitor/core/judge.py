@@ -33,14 +33,16 @@ def judge_day(
     params: Params,
     warm: Sequence[bool],
     held: Sequence[bool],
+    hushed: bool = False,
 ) -> tuple[dict[str, Judged], Day]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
 
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
-    feed was silent) are neither judged nor learnt from. Returns the verdicts of the channels that had something at
-    risk, and what their groups are judged by.
+    feed was silent) are neither judged nor learnt from. ``hushed``: complaints say
+    nothing on this day. Returns the verdicts of the channels that had something at risk, and what their groups are
+    judged by.
     """
     rows = np.flatnonzero(warm)
     found = Day(len(names))
@@ -67,6 +69,7 @@ def judge_day(
                 factor[block],
                 (rates[block], known[block]),
                 params,
+                hushed,
             )
         )
     mark_special(day, names, carriers, blocks)

@@ -82,6 +82,7 @@ class Parcel(Struct, array_like=True):
     handled_us: int = 0  # when a person muted it or called it done; 0 never
     kept: int = FULL
     origin: str = ORIGIN  # country
+    customer: str = ""
     abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
 
 

@@ -35,6 +35,7 @@ from monitor.core.events import (
     check_times,
     to_us,
 )
+from monitor.core.facets import counted
 from monitor.core.identity import body_hash, hash64, identity
 from monitor.core.ledger import Header, Ledger, Thing
 from monitor.core.params import Params
@@ -202,6 +203,7 @@ class ParcelFold:
         parcel.channel = channel_id(data.destination, data.product, data.carrier, data.service)
         parcel.registered_us = time
         parcel.origin = data.origin or ORIGIN
+        parcel.customer = data.customer_id or ""
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -249,6 +251,9 @@ class ParcelFold:
                 kind = c.COMPLAINT_DAYS.get(event.data.kind)
                 if kind is not None:
                     self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
+                customer = event.data.customer_id or parcel.customer
+                for scope, cell in counted(parcel.channel, event.data.kind, customer, time // DAY_US, cohort):
+                    self._ledger.add(scope, cell, 1)
                 self._things.refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
             key = hash64("complaint|" + event.data.complaint_id)

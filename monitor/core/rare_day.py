@@ -11,7 +11,7 @@ from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
-from monitor.core.rare import AT_RISK, DELIVERED, MISROUTE, RARE, TIMES, bands_of, is_transit
+from monitor.core.rare import AT_RISK, COMPLAINTS, DELIVERED, MISROUTE, RARE, TIMES, bands_of, is_transit
 
 ROUTES_AFTER_DAYS = 14  # judged days of a channel after which its countries of transit are known
 WARM_UP_DAYS = 35
@@ -32,9 +32,11 @@ class RareDay:
         hazards: Floats,
         known: NDArray[np.bool_],
         margin: float,
+        hushed: bool,
     ) -> None:
         """``cells`` (and their ``counts``) of the channels ``rows``; ``at_risk`` of the stage clocks ``[channel, clock,
-        age]``; ``cohorts`` are the parcels registered ``[channel, age]``; ``known`` says which hazards are."""
+        age]``; ``cohorts`` are the parcels registered ``[channel, age]``; ``known`` says which hazards are.
+        ``hushed``: complaints say nothing on this day."""
         self._channels = channels
         starts = bands_of(at_risk.shape[-1])
         band_of = np.searchsorted(starts, np.arange(at_risk.shape[-1]), side="right") - 1
@@ -56,6 +58,8 @@ class RareDay:
         self.events = np.maximum(self.events, 0.0)
         waiting = [cohorts if clock is None else at_risk[:, clock] for clock in AT_RISK]
         self.at_risk: Floats = np.add.reduceat(np.stack(waiting, axis=1), starts, axis=-1) + self.events
+        if hushed:
+            self.events[:, COMPLAINTS] = self.at_risk[:, COMPLAINTS] = 0.0
         self._increments, self._known = -np.log1p(-hazards), known
         self._scale = 1 + 2 * margin
         self.expected: Floats = (self.at_risk * hazards * known).sum(axis=-1)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+#: The scope of everything.
+ALL: Final = "all|||"
 #: What the fifth part of a scope is called in the contract, by kind.
 _FIFTH: Final = {"forwarder": "forwarder", "batch": "batch_id", "customer": "customer_id"}
 
@@ -26,6 +28,15 @@ def channel_scope(channel: str) -> str:
     return "channel|" + channel
 
 
+def customer_scope(customer: str, channel: str = "||") -> str:
+    """The scope of a customer, or of a customer's parcels on one channel.
+
+    >>> customer_scope("C7"), customer_scope("C7", "RU|tablet|post")
+    ('customer||||C7', 'customer|RU|tablet|post|C7')
+    """
+    return f"customer|{channel}|{customer}"
+
+
 def channel_of(scope: str) -> str | None:
     """The channel whose scope this is; None for a wider one."""
     return scope.removeprefix("channel|") if scope.startswith("channel|") else None
@@ -37,7 +48,7 @@ def scope_record(scope: str) -> dict[str, str | None]:
     >>> scope_record("carrier|||china-post")
     {'kind': 'carrier', 'country': None, 'product': None, 'carrier': 'china-post'}
     """
-    kind, country, product, carrier, *rest = scope.split("|")
+    kind, country, product, carrier, *rest = scope.split("|", 4)
     out: dict[str, str | None] = {
         "kind": kind,
         "country": country or None,

@@ -16,6 +16,7 @@ from monitor.core.events import (
     EVENT_TYPES,
     ComplaintClosed,
     ComplaintOpened,
+    ComplaintOpenedData,
     DecisionRecorded,
     Event,
     RefundCompleted,
@@ -23,6 +24,7 @@ from monitor.core.events import (
     channel_id,
     type_of,
 )
+from monitor.core.facets import counted
 from monitor.core.identity import body_hash, hash64, identity
 from monitor.core.ledger import Ledger, Thing, Wait
 from monitor.core.parcel import FINGERPRINT, Parcel
@@ -87,14 +89,13 @@ class Things:
             ledger.saw(time)
         uid = f"{event.subject}|{key:016x}"
         ref = 0
-        kind = event.data.kind if isinstance(event, ComplaintOpened) else ""
+        kind, customer = "", ""
         if isinstance(event, ComplaintOpened):
+            kind, customer = event.data.kind, event.data.customer_id or ""
             if event.data.order_id is not None:
                 ref = hash64("order|" + event.data.order_id)
-            elif home and event.data.destination and event.data.product and event.data.carrier:
-                channel = channel_id(event.data.destination, event.data.product, event.data.carrier)
-                ledger.add(channel, c.cell(c.COMPLAINT, time // DAY_US), 1)
-                ledger.add(channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
+            elif home:
+                self._count(event.data, time // DAY_US)
         elif isinstance(event, ComplaintClosed):
             ref = hash64("complaint|" + event.data.complaint_id)
         elif isinstance(event, RefundCompleted):
@@ -117,7 +118,7 @@ class Things:
         if ref:
             if home:
                 ledger.segment.announced.append(
-                    Announced(uid, type_of(event), time, recorded, ledger.keep(raw, recorded), position, kind)
+                    Announced(uid, type_of(event), time, recorded, ledger.keep(raw, recorded), position, kind, customer)
                 )
             wait = Wait(ref, recorded + self._waiting_us, uid)
             thing.waits.append(wait)
@@ -130,6 +131,17 @@ class Things:
             self._give(thing, hash64("complaint|" + event.data.complaint_id))
         elif isinstance(event, RefundRequested):
             self._give(thing, hash64("refund|" + event.data.refund_id))
+
+    def _count(self, said: ComplaintOpenedData, day: int) -> None:
+        """A complaint that names neither parcel nor order counts where it says, if it does, and in the totals."""
+        channel = ""
+        if said.destination and said.product and said.carrier:
+            channel = channel_id(said.destination, said.product, said.carrier)
+            self._ledger.add(channel, c.cell(c.COMPLAINT, day), 1)
+            self._ledger.add(channel, c.cell(c.COMPLAINT_DAY, day), 1)
+        for scope, cell in counted(channel, said.kind, said.customer_id or "", day, day):
+            if cell >> 40 < c.EVENT:  # of a parcel's age nothing is known
+                self._ledger.add(scope, cell, 1)
 
     def _wait(self, name: str, wait: Wait) -> None:
         self._waiting_refs.setdefault(wait.ref, []).append(wait.uid)
@@ -153,7 +165,8 @@ class Things:
 
     def _match(self, ref: int, uid: str, parcel_id: str) -> None:
         parcel = self._parcels[parcel_id]
-        self._ledger.segment.matched.append(Matched(uid, parcel.registered_us, parcel_id, parcel.channel))
+        match = Matched(uid, parcel.registered_us, parcel_id, parcel.channel, parcel.customer)
+        self._ledger.segment.matched.append(match)
         complaint = parcel.complaints.get(ref)
         if complaint is not None:
             complaint.closed = True

@@ -19,6 +19,7 @@ from monitor.core import groups as group_state
 from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.events import Rejected, to_us
+from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident, record
@@ -48,6 +49,7 @@ PARCEL_TABLES: Final[dict[str, type]] = {"parcels": Parcel, "things": Thing, "po
 FLEET_TABLES: Final[dict[str, type]] = {
     "channels": Channel,
     "groups": Group,
+    "facets": Facet,
     "incidents": Incident,
     "held": Segment,
     "unresolved": Unresolved,
@@ -158,6 +160,7 @@ class FleetHandler:
             self._params,
             of["channels"],
             of["groups"],
+            of["facets"],
             of["incidents"],
             of["held"],
             of["unresolved"],

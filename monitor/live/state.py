@@ -16,6 +16,7 @@ import msgspec
 from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Segment
 from monitor.core.digest import state_sha256
+from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident
@@ -44,6 +45,7 @@ class SavedState:
     positions: list[Header]
     channels: dict[str, Channel]
     groups: dict[str, Group]
+    facets: dict[str, Facet]
     incidents: dict[str, Incident]
     held: dict[str, Segment]
     unresolved: dict[str, Unresolved]
@@ -62,6 +64,7 @@ class SavedState:
             self.params,
             self.channels,
             self.groups,
+            self.facets,
             self.incidents,
             self.held,
             self.unresolved,
@@ -94,6 +97,7 @@ class SavedState:
             self.things,
             self.channels,
             self.groups,
+            self.facets,
             self.incidents,
             self.held,
             self.unresolved,
@@ -124,6 +128,7 @@ def saved_state(log: Log, params: Params) -> SavedState:
             [part["positions"].get(HEADER) or Header() for part in parts],
             whole["channels"],
             whole["groups"],
+            whole["facets"],
             whole["incidents"],
             whole["held"],
             whole["unresolved"],

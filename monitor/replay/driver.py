@@ -20,6 +20,7 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Position, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
+from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.groups import Group
 from monitor.core.identity import raw_hash
@@ -48,6 +49,7 @@ class World:
     things: dict[str, Thing] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    facets: dict[str, Facet] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class World:
             [self.things],
             self.channels,
             self.groups,
+            self.facets,
             self.incidents,
             self.held,
             self.unresolved,
@@ -149,6 +152,7 @@ class Replay:
             self.params,
             world.channels,
             world.groups,
+            world.facets,
             world.incidents,
             world.held,
             world.unresolved,

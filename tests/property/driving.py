@@ -15,6 +15,7 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, canonical_body, route, to_us
+from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
 from monitor.core.groups import Group
 from monitor.core.identity import hash64
@@ -80,6 +81,7 @@ class Partitions:
     headers: list[Header] = field(init=False)
     channels: dict[str, Channel] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    facets: dict[str, Facet] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class Partitions:
             self.params,
             self.channels,
             self.groups,
+            self.facets,
             self.incidents,
             self.held,
             self.unresolved,
@@ -127,6 +130,7 @@ class Partitions:
         self.parcels = [_through_bytes(part, Parcel) for part in self.parcels]
         self.things = [_through_bytes(part, Thing) for part in self.things]
         self.headers = [_again(header, Header) for header in self.headers]
+        self.facets = _through_bytes(self.facets, Facet)
         self.incidents = _through_bytes(self.incidents, Incident)
         self.held = _through_bytes(self.held, Segment)
         self.unresolved = _through_bytes(self.unresolved, Unresolved)
@@ -183,6 +187,7 @@ class Partitions:
             self.things,
             self.channels,
             self.groups,
+            self.facets,
             self.incidents,
             self.held,
             self.unresolved,

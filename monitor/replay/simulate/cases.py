@@ -26,7 +26,9 @@ OUTCOMES: Final = ("refunded", "won", "lost", "withdrawn")
 VIAS: Final = ("paypal", "ticket", "email", "marketplace", "review")
 
 #: Shares of the complaints about delivered goods (``KINDS[2:]``).
-_QUALITY_MIX: Final = (0.16, 0.14, 0.12, 0.46, 0.03, 0.002, 0.088)
+_QUALITY_MIX: Final = (0.16, 0.14, 0.12, 0.49, 0.0, 0.0, 0.09)
+#: Of the complaints that goods are counterfeit, those that come from the owner of a brand.
+_OWNERS: Final = 0.1
 _OUTCOME_MIX: Final = (0.55, 0.20, 0.10, 0.15)
 _VIA_MIX: Final = (0.50, 0.25, 0.15, 0.08, 0.02)
 #: Buyers who complain soon after the promise, and those who wait long: shares and mean patience in days.
@@ -87,9 +89,12 @@ def _about_goods(j: Journeys, influence: Influence, u: FloatArray) -> tuple[Floa
     empty = influence.chance("empty_box", j.channel.chances["empty_box"], j.delivered, j.by_forwarder())
     is_empty = u[:, 4] < empty
     bad = is_empty | (u[:, 5] < j.channel.quality_per_parcel)
+    fake = u[:, 5] > 1.0 - influence.chance("counterfeit", 0.0, j.delivered, j.by_forwarder())
     delay = np.where(is_empty, 1.5, 7.0) * erlang2(1.0, u[:, 6], u[:, 7])
     kind = np.where(is_empty, KINDS.index("empty_box"), 2 + _pick(_QUALITY_MIX, u[:, 8]))
-    return np.where(bad, j.delivered + delay, np.inf), kind
+    accused = np.where(u[:, 8] < _OWNERS, KINDS.index("intellectual_property"), KINDS.index("counterfeit"))
+    kind = np.where(fake & ~is_empty, accused, kind)
+    return np.where(bad | fake, j.delivered + delay, np.inf), kind
 
 
 def _burst(setting: Setting, j: Journeys, influence: Influence, ordinary: FloatArray) -> list[FloatArray]:

@@ -15,7 +15,7 @@ Stage = Literal[
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 #: Chances that belong to a parcel: lost, returned by security, sent to a wrong country, held by customs, returned
 #: unsigned, never scanned, delivered as an empty box.
-Chance = Literal["loss", "security_return", "misroute", "hold", "return", "unscanned", "empty_box"]
+Chance = Literal["loss", "security_return", "misroute", "hold", "return", "unscanned", "empty_box", "counterfeit"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,11 @@ _ALL: Final[tuple[Scenario, ...]] = (
         (Plant("all", "complaints", (Burst(5.0),), modes=("sentinel",), days=10),),
     ),
     Scenario(
+        "counterfeit",
+        "buyers and the owner of a brand call one channel's goods counterfeit: 4% of the parcels of 20 days",
+        (Plant("channel", "sentinel", (Rate("counterfeit", 0.04),), days=20, min_per_day=3),),
+    ),
+    Scenario(
         "carrier",
         "everything a carrier moves takes 1.5 times as long after departure",
         (

@@ -1,0 +1,99 @@
+"""What a complaint counts for besides its channel: the whole shop, a customer, the word that one is enough.
+
+The parcel fold counts complaints under *scopes* (:mod:`monitor.core.scope`) next to the cells of the channels. A scope
+has three bars or more, a channel's id has two, so both travel in the same mapping of a contribution:
+
+=============================  ==================================  =============================================
+scope                          cell                                one for each complaint
+=============================  ==================================  =============================================
+``all|||``                     COMPLAINT_DAY, day opened           that is counted anywhere
+``customer||||ID``             COMPLAINT_DAY, day opened           of the customer
+``customer|CHANNEL|ID``        COMPLAINT_DAY, day opened           of the customer about parcels of the channel
+``customer|CHANNEL|ID``        NOT_RECEIVED_DAY, EMPTY_BOX_DAY     likewise; the same cells that the channel counts
+``channel|CHANNEL``, ``all``   SENTINEL, day opened, kind          of a kind of which one is enough
+=============================  ==================================  =============================================
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from monitor.core import cells as c
+from monitor.core.scope import ALL, channel_scope, customer_scope
+
+#: Kinds of complaint of which one is enough, and their numbers in the cell.
+SENTINELS: Final = {"counterfeit": 0, "intellectual_property": 1}
+
+
+class Facet(Struct):
+    """State of one scope. Days are UTC day numbers.
+
+    ``booked`` holds, by the day on which the channel has them judged, the cells that it counts too.
+    """
+
+    days: dict[int, int] = {}  # day opened → complaints
+    booked: dict[int, dict[int, int]] = {}
+    raised: list[int] = []  # days that belonged to a burst
+
+
+def is_facet(name: str) -> bool:
+    """Whether a name in a contribution is a scope, not a channel.
+
+    >>> is_facet("RU|tablet|post"), is_facet("all|||")
+    (False, True)
+    """
+    return name.count("|") > 2
+
+
+def counted(channel: str, kind: str, customer: str, day: int, cohort: int) -> list[tuple[str, int]]:
+    """Where a complaint counts besides its channel: scopes, each with a cell.
+
+    ``channel`` is empty if nobody knows it. ``day``: when it was opened; ``cohort``: when its parcel was registered.
+    """
+    opened = c.cell(c.COMPLAINT_DAY, day)
+    out = [(ALL, opened)]
+    if customer:
+        out.append((customer_scope(customer), opened))
+        if channel:
+            pair = customer_scope(customer, channel)
+            out.append((pair, opened))
+            if kind in c.COMPLAINT_DAYS:
+                out.append((pair, c.cell(c.COMPLAINT_DAYS[kind], cohort, max(day, cohort))))
+    if kind in SENTINELS:
+        out.append((channel_scope(channel) if channel else ALL, c.cell(c.SENTINEL, day, SENTINELS[kind])))
+    return out
+
+
+def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
+    """Apply signed changes of cells; returns how many sentinels are among them.
+
+    ``open_day`` is the next day to be judged, as for :func:`monitor.core.channel.add`.
+    """
+    sentinels = 0
+    for key, n in changes.items():
+        kind, a, b = c.split(key)
+        if kind == c.COMPLAINT_DAY:
+            _count(facet.days, a, n)
+        elif kind == c.SENTINEL:
+            sentinels += n
+        else:
+            _count(facet.booked.setdefault(max(b, open_day), {}), key, n)
+    return sentinels
+
+
+def prune(facet: Facet, window: int, open_day: int) -> bool:
+    """Forget days up to ``window`` and cells that are judged; whether nothing is left."""
+    facet.days = {day: n for day, n in facet.days.items() if day > window}
+    facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
+    facet.raised = [day for day in facet.raised if day > window]
+    return not (facet.days or facet.booked or facet.raised)
+
+
+def _count(counts: dict[int, int], key: int, n: int) -> None:
+    total = counts.get(key, 0) + n
+    if total:
+        counts[key] = total
+    else:
+        counts.pop(key, None)
