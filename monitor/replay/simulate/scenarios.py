@@ -80,6 +80,11 @@ _BEFORE_PEAK: Final = date(2024, 6, 3)
 _ALL: Final[tuple[Scenario, ...]] = (
     Scenario("quiet", "nothing is planted: every page is a false alarm"),
     Scenario(
+        "stretch13",
+        "one channel takes 1.3 times as long after departure",
+        (Plant("channel", "transit_slow", (Slow(UNDERWAY, 1.3),), modes=("complaints",)),),
+    ),
+    Scenario(
         "stretch",
         "one channel takes 1.6 times as long after departure",
         (Plant("channel", "transit_slow", (Slow(UNDERWAY, 1.6),), modes=("complaints",)),),
@@ -98,6 +103,11 @@ _ALL: Final[tuple[Scenario, ...]] = (
         "loss",
         "one channel loses 15% of its parcels",
         (Plant("channel", "loss", (Rate("loss", 0.15),), modes=("transit_slow", "stage_stalled", "complaints")),),
+    ),
+    Scenario(
+        "loss5",
+        "one channel loses 5% of its parcels",
+        (Plant("channel", "loss", (Rate("loss", 0.05),), modes=("transit_slow", "stage_stalled", "complaints")),),
     ),
     Scenario(
         "no_tracking",

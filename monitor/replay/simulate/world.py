@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -113,14 +113,22 @@ def simulate(
     ``volume`` multiplies every channel's parcels a day. Raises :class:`SimulationError` for an unknown scenario, a
     number out of bounds, or a world in which there is no suitable place for what is to be planted.
     """
-    plan = plan_world(scenario, seed, days, channels, start, volume)
-    setting = plan.setting
+    return realize(plan_world(scenario, seed, days, channels, start, volume), progress=progress)
+
+
+def realize(plan: Plan, channels: Sequence[Channel] | None = None, progress: Progress | None = None) -> World:
+    """The world of a plan, or the part of it that concerns some of its channels.
+
+    A channel's parcels, scans and complaints are the same in the part as in the whole, because each draws from
+    streams of its own; a lane's offers stand in every part that has a channel of it.
+    """
+    setting, chosen = plan.setting, plan.channels if channels is None else channels
     end_s = setting.days * DAY_S
-    offers = offers_for(plan.channels)
+    offers = offers_for(chosen)
     renderer, forms, volumes = Renderer(setting.start, offers), Forms(), []
     zeros = np.zeros(len(offers), dtype=np.int64)
     parts = [make_rows(zeros, zeros, Kind.OFFER, np.arange(len(offers)))]
-    for done, channel in enumerate(plan.channels, 1):
+    for done, channel in enumerate(chosen, 1):
         influence = Influence(plan.planted, channel)
         journeys = travel(setting, channel, influence)
         cases = open_cases(setting, journeys, influence)
@@ -131,14 +139,14 @@ def simulate(
         renderer.add(journeys, cases)
         volumes.append(len(journeys))
         if progress is not None:
-            progress("channels", done, len(plan.channels))
+            progress("channels", done, len(chosen))
     renderer.finish(forms.all())
     rows = recorded_before(concatenate(parts), end_s)
-    truth = _truth(plan, renderer.parcels, len(rows), volumes)
+    truth = _truth(plan, chosen, renderer.parcels, len(rows), volumes)
     return World(len(rows), renderer.parcels, truth, rows, renderer)
 
 
-def _truth(plan: Plan, parcels: int, events: int, volumes: list[int]) -> dict[str, Any]:
+def _truth(plan: Plan, channels: Sequence[Channel], parcels: int, events: int, volumes: list[int]) -> dict[str, Any]:
     """The truth file: the world's facts, and what was planted."""
     start, days = plan.setting.start, plan.setting.days
     return {
@@ -153,7 +161,7 @@ def _truth(plan: Plan, parcels: int, events: int, volumes: list[int]) -> dict[st
             "parcels": parcels,
             "events": events,
             "holidays": [{"name": h.name, "start": str(h.start), "end": str(h.end)} for h in plan.holidays],
-            "channels": [_facts(*pair) for pair in zip(plan.channels, volumes, strict=True)],
+            "channels": [_facts(*pair) for pair in zip(channels, volumes, strict=True)],
         },
         "planted": [item.truth(start, days) for item in plan.planted],
     }

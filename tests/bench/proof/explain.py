@@ -1,0 +1,84 @@
+"""The story of a planted fault: the evidence of its channels and groups day by day, and the incidents that touch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.core.evidence import ALTERNATIVES, LN_M
+from monitor.core.incidents import mode_of
+from monitor.core.scope import groups_of
+from monitor.core.vocabulary import CLOCKS, DAY_US
+from monitor.replay.backtest.facts import Facts
+from monitor.replay.driver import World
+from monitor.replay.simulate.planting import instant
+from monitor.replay.simulate.world import Plan
+from monitor.wire.times import parse_time
+from proof.scores import Score, scope_text
+from proof.worlds import Case
+
+MOST_CHANNELS = 4
+MOST_GROUPS = 3
+#: Days shown, counted from the start.
+FIRST, LAST = -3, 45
+EVERY = 3
+_NAMES = (*CLOCKS, *("rare",) * 16)
+
+
+@dataclass
+class Story:
+    """Looks on while the fleet folds."""
+
+    plan: Plan
+    channels: list[str]
+    start_us: int
+    told: dict[int, list[str]] = field(default_factory=dict)
+
+    def tick(self, tick_us: int, world: World) -> None:
+        """Note the day that was judged last, if the story is about it."""
+        day = world.fleet.open_day - 1
+        since = day - self.start_us // DAY_US
+        if day in self.told or not FIRST <= since <= LAST:
+            return
+        cells = [f"{name} {_evidence(world.channels[name])}" for name in self.channels if name in world.channels]
+        scopes = {scope for name in self.channels for scope in groups_of(name) if scope in world.groups}
+        groups = sorted(scopes, key=lambda scope: -world.groups[scope].ln_m)[:MOST_GROUPS]
+        cells += [f"[{scope} {_evidence(world.groups[scope])} fit {world.groups[scope].fit:.1f}]" for scope in groups]
+        known = round(tick_us / DAY_US - self.start_us / DAY_US, 2)
+        self.told[day] = [f"    day {since:>3} (known {known:>5}): " + "; ".join(cells)]
+
+    def lines(self, case: Case, score: Score, known: Facts) -> list[str]:
+        """The whole story."""
+        out = [f"== {case.scenario} seed {case.seed} number {case.number} {case.stratum}"]
+        out += [f"  {fault}" for fault in score.faults]
+        days = sorted(self.told)
+        out += [line for i, day in enumerate(days) if not i % EVERY for line in self.told[day]]
+        mine = {name for item in self.plan.planted for name in item.members}
+        for record in known.records:
+            since = (parse_time(record["known_by"]) - self.start_us) / DAY_US
+            if mine & set(record["members"]) and since > FIRST * 10:
+                covered = f"{len(mine & set(record['members']))} of {len(record['members'])} members planted"
+                out.append(
+                    f"  {record['severity']:6} day {since:6.2f} {scope_text(record['scope'])} {record['mode']} "
+                    f"{record['clock']} ln M {record['evidence']['ln_m']:.1f} since {record['evidence']['since']}, "
+                    f"{covered}{', absorbed' if record.get('absorbed_by') else ''}, closed {record['closed_at']}"
+                )
+        return out + [f"  wrong: {text}" for text in score.wrong]
+
+
+def _evidence(node: object) -> str:
+    """ln M, and the clock and alternative that say most."""
+    evidence, ln_m = node.evidence, node.ln_m  # type: ignore[attr-defined]
+    clock, alternative = divmod(int(np.argmax(evidence[LN_M])), evidence.shape[-1])
+    return f"{ln_m:.1f} {mode_of(clock, alternative)}/{_NAMES[clock]}/{ALTERNATIVES[alternative]}"
+
+
+def explanation(plan: Plan) -> Story | None:
+    """The story to be told of a plan; None where nothing is planted."""
+    if not plan.planted:
+        return None
+    item = plan.planted[0]
+    volume = {channel.id: channel.volume for channel in plan.channels}
+    largest = sorted(item.members, key=lambda name: -volume[name])[:MOST_CHANNELS]
+    return Story(plan, largest, parse_time(instant(plan.setting.start, item.first)))

@@ -1,0 +1,96 @@
+"""One row of figures for the worlds of a scenario."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from monitor.core.intervals import poisson
+from proof.scores import Fault, Score, quantile
+
+SCALE_CHANNELS = 500
+HEAD = (
+    f"{'scenario':17}{'n':>4}  {'page, days':>16} {'>30 d':>6} {'>60 d':>6} {'pages':>6} {'lead':>6} "
+    f"{'first':>6} {'named':>6} {'in d':>6} {'tick':>5} {'false/wk/500':>20} {'cpu s':>6}"
+)
+NOTES = """page: days from start to page, median (quartiles), never = inf; >30, >60: share without a page by then;
+pages: mean pages an event; lead: median days from the page to the complaint alarm (or the end of the log);
+first: share whose first page names the planted scope; named: share in which it is named at all, after how many days
+(median); tick: tickets an event; false: pages a week on 500 channels that no planted fault explains, 95% interval
+(worlds of one seed share their false pages: only the quiet rows are a measurement); cpu: fleet fold of a world."""
+
+
+def days(value: float | None) -> str:
+    """A number of days in a narrow column."""
+    if value is None or math.isnan(value):
+        return "-"
+    return "inf" if math.isinf(value) else f"{value:.1f}"
+
+
+def never(values: Iterable[float | None]) -> list[float]:
+    """None as infinity."""
+    return [math.inf if value is None else value for value in values]
+
+
+def missed(faults: Sequence[Fault], after: float) -> float | None:
+    """Share without a page ``after`` days after the start, of those that the log shows so long."""
+    seen = [fault for fault in faults if fault.days_seen >= after]
+    if not seen:
+        return None
+    return sum(fault.days_to_page is None or fault.days_to_page > after for fault in seen) / len(seen)
+
+
+def percent(value: float | None) -> str:
+    """A share."""
+    return "-" if value is None else f"{100 * value:.0f}%"
+
+
+def false_rate(scores: Sequence[Score]) -> tuple[int, float, float, float]:
+    """(number, rate, low, high) of wrong pages a week on 500 channels, with the 95% Poisson interval."""
+    k, weeks = sum(len(one.wrong) for one in scores), sum(one.channel_weeks for one in scores)
+    if not weeks:
+        return 0, math.nan, math.nan, math.nan
+    low, high = poisson(k)
+    scale = SCALE_CHANNELS / weeks
+    return k, k * scale, low * scale, high * scale
+
+
+def faults_of(scores: Iterable[Score]) -> list[Fault]:
+    """The faults that could be paged."""
+    return [fault for one in scores for fault in one.faults if not fault.shadow]
+
+
+def row(name: str, scores: Sequence[Score]) -> str:
+    """The line of one scenario, or of one stratum of it."""
+    found = faults_of(scores)
+    n = len(found)
+    paged = never(fault.days_to_page for fault in found)
+    named = never(fault.days_to_name for fault in found)
+    _, rate, low, high = false_rate(scores)
+    page = f"{days(quantile(paged, 0.5))} ({days(quantile(paged, 0.25))}-{days(quantile(paged, 0.75))})"
+    leads = [fault.lead_days for fault in found if fault.lead_days is not None]
+    first = sum(fault.first_scope == fault.target for fault in found) / n if n else None
+    cells = (
+        f"{name:17}{n:>4}  {page if n else '-':>16} {percent(missed(found, 30)):>6} {percent(missed(found, 60)):>6} "
+        f"{sum(fault.pages for fault in found) / n if n else math.nan:>6.1f} {days(quantile(leads, 0.5)):>6} "
+        f"{percent(first):>6} {percent(sum(map(math.isfinite, named)) / n if n else None):>6} "
+        f"{days(quantile([value for value in named if math.isfinite(value)], 0.5)):>6} "
+        f"{sum(fault.tickets for fault in found) / n if n else math.nan:>5.1f} "
+        f"{f'{rate:.2f} ({low:.2f}-{high:.2f})':>20} {sum(one.cpu_s for one in scores) / len(scores):>6.1f}"
+    )
+    return cells.replace("nan", "  -")
+
+
+def rows(scores: Sequence[Score]) -> list[str]:
+    """A line per scenario, and one per stratum where there are two."""
+    out = []
+    for scenario in dict.fromkeys(one.scenario for one in scores):
+        mine = [one for one in scores if one.scenario == scenario]
+        strata = [name for name in ("large", "small") if any(one.stratum == name for one in mine)]
+        if not strata:
+            out.append(row(scenario, mine))
+        out += [
+            row(f"{scenario} {'>=' if name == 'large' else '<'}3/d", [one for one in mine if one.stratum == name])
+            for name in strata
+        ]
+    return out
