@@ -39,7 +39,7 @@ class Block:
         factor: Floats,
         rare: tuple[Floats, NDArray[np.bool_]],
         params: Params,
-        hushed: bool,
+        hushed: bool = False,
     ) -> None:
         """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known."""
         self.day, self.rows, self.params = day, rows, params

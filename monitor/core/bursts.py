@@ -10,9 +10,10 @@ Poisson's. A day is a burst when the chance of so many or more is below exp(−`
 ``LEAST`` of them and ``TIMES`` times as many as usual (a Shewhart chart for counts; the number grows during the day, so
 it can alarm at any tick of it).
 
-**Customer.** A burst of a customer counts where the other complaints about the same channels did not rise as much: then
-that customer alone explains it, is named, and its complaints are taken from the evidence of its channels. What is left
-of the day is looked at for a burst of all; while there is one, complaints are no evidence against a channel.
+**Customer.** A burst of a customer counts where most of what is beyond the usual about the same channels (``ALONE``) is
+its own: then that customer alone explains it, is named, and its complaints are taken from the evidence of its channels.
+What is left of the day is looked at for a burst of all; while there is one, complaints are no evidence against a
+channel.
 
 **Sentinel.** Of some kinds of complaint one is enough; the incident stays until a person acknowledges it.
 """
@@ -38,8 +39,7 @@ LEAST: Final = 8  # complaints of a day
 TIMES: Final = 3.0
 CUSTOMER_CV2: Final = 0.25
 ALL_CV2: Final = 0.05  # at least
-CONTRAST: Final = 4.0  # times as much as the other complaints about the same channels have risen
-CALM_TIMES: Final = 2.0  # what is no rise of the others
+ALONE: Final = 0.75  # of all complaints about its channels beyond the usual, a customer's that explain them
 RELEARN_DAYS: Final = 21  # what lasts for longer is how it is now
 
 Stock = Callable[[Iterable[str]], tuple[int, int]]
@@ -212,7 +212,7 @@ class Bursts:
         return out
 
     def _is_alone(self, name: str, burst: Burst, base: list[int]) -> bool:
-        """Whether the other complaints about the customer's channels have not risen, or much less."""
+        """Whether the complaints beyond the usual about the customer's channels are mostly its own."""
         key = c.COMPLAINT_DAY << 40
         customer, pairs = name.split("|", 4)[4], sorted(self._pairs[name])
         mine = [self._facets[customer_scope(customer, one)].days for one in pairs]
@@ -221,9 +221,8 @@ class Bursts:
         def others(day: int) -> int:
             return sum(days.get(day, {}).get(key, 0) for days in whole) - sum(days.get(day, 0) for days in mine)
 
-        usual = sum(map(others, base)) / len(base)
-        rise = (others(burst.day) + 1) / (usual + 1)
-        return rise <= CALM_TIMES or burst.seen / burst.usual >= CONTRAST * rise
+        theirs = max(others(burst.day) - sum(map(others, base)) / len(base), 0.0)
+        return burst.seen - burst.usual >= ALONE * (burst.seen - burst.usual + theirs)
 
     def _close(self, at_us: int, today: int) -> None:
         """Close what has been calm for long enough."""

@@ -8,9 +8,10 @@ a calendar factor g and slack m:
     M ← (M + 1) · e^ℓ
 
 where y is the hazard under an alternative: ρ·x (slower by a factor at every age), or accelerated failure time
-(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)], at most ``MOST`` x. Each M is a Shiryaev–Roberts e-detector:
-if the baseline is right, the mean time to M ≥ A is at least A judged days, and so it is for the mean over clocks
-and alternatives (Shin, Ramdas and Rinaldo, "E-detectors", 2024). φ ≥ 1 tempers for shocks shared by parcels.
+(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)], at most ``MOST`` x. Each M is a
+Shiryaev–Roberts e-detector: if the baseline is right, the mean time to M ≥ A is at least A judged days, and so it is
+for the mean over clocks and alternatives (Shin, Ramdas and Rinaldo, "E-detectors", 2024). φ ≥ 1 tempers for shocks
+shared by parcels.
 A day on which nothing is at risk says nothing and leaves M as it is.
 """
 

@@ -11,6 +11,7 @@ from monitor.core.baseline import cumulative
 from monitor.core.evidence import (
     ALTERNATIVES,
     FACTORS,
+    MOST,
     STRETCHES,
     log_likelihood_ratios,
     mixture,
@@ -41,6 +42,7 @@ def _scalar(at_risk: Row, exits: Row, increments: Row, scale: float) -> Row:
             else:
                 assert stretch is not None
                 y = scale * (_total(increments, (age + 1) / stretch) - _total(increments, age / stretch))
+                y = min(y, MOST * x)
             if j:
                 total += j * math.log((1 - math.exp(-y)) / (1 - math.exp(-x)))
             total += (r - j) * (x - y)

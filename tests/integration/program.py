@@ -159,6 +159,7 @@ def as_world(state: SavedState, as_of_us: int) -> World:
         things,
         state.channels,
         state.groups,
+        state.facets,
         state.incidents,
         state.held,
         state.unresolved,

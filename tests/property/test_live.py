@@ -64,6 +64,7 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
         things,
         state.channels,
         state.groups,
+        state.facets,
         state.incidents,
         state.held,
         state.unresolved,

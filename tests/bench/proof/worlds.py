@@ -57,6 +57,7 @@ _PARAMS = (
 )
 _CORE = (
     "parcel_fold",
+    "facets",
     "parcel",
     "ledger",
     "things",
@@ -299,7 +300,15 @@ def fold(
     began = time.process_time()
     world = out.world
     fleet = FleetFold(
-        params, world.channels, world.groups, world.incidents, world.held, world.unresolved, world.fleet, partitions=1
+        params,
+        world.channels,
+        world.groups,
+        world.facets,
+        world.incidents,
+        world.held,
+        world.unresolved,
+        world.fleet,
+        partitions=1,
     )
     closed = last // params.tick_us
     for number, tick in enumerate(range(min(ticks, default=closed), closed + 1)):
