@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from early_warning import CACHE, judge, run
+from early_warning import CACHE, judge
+from proof.comparators import rivals
+from proof.forecasts import Told
+from proof.forecasts import lines as forecast_lines
+from proof.limits import days_to_know
 from proof.scores import Score
-from proof.table import HEAD, rows
+from proof.table import rows
 from proof.worlds import Case, Size, cases, fold, plan_of
+from prove import PROVED, report
+from prove import run as prove_all
 
 from monitor.core.params import Params
+from monitor.core.vocabulary import DAY_US
 from monitor.replay.driver import Replay
 from monitor.replay.outputs import picture
-from monitor.replay.simulate import simulate
+from monitor.replay.simulate import SCENARIOS, simulate
 from monitor.wire.incoming import Incoming
 
 TINY = Size(channels=8, volume=0.15, days=120)
@@ -51,10 +59,43 @@ def test_a_stalled_channel_is_scored(tmp_path: Path) -> None:
     assert len(rows([found])) == 1
 
 
+def test_the_proof_holds_every_figure_of_a_fault(tmp_path: Path) -> None:
+    wanted = [Case("quiet", 3), Case("stall", 3, stratum="small")]
+    text = "\n".join(report(prove_all(wanted, TINY, YOUNG, tmp_path, jobs=1)))
+    assert "stall <3/d" in text.split("Other methods")[1]
+    assert "quiet days" in text
+    assert "quiet                false pages/week/500" in text
+
+
+def test_a_survival_chart_rises_when_parcels_take_twice_as_long(tmp_path: Path) -> None:
+    case = Case("stretch2", 3, stratum="small")
+    folded = fold(plan_of(case, Size(8, 0.5, 150)), YOUNG, tmp_path)
+    (item,) = folded.planted
+    charts = rivals(folded, item.members, 20)
+    start = folded.first_us // DAY_US + int(item.first)
+    quiet = charts.survival[item.members[0]]
+    before, after = (part.sum() for part in np.split(quiet.steps, [start - quiet.first_day]))
+    assert after > 10 > before
+
+
+def test_what_nobody_can_know_early_has_a_late_limit() -> None:
+    plan = plan_of(Case("loss", 3, stratum="huge"), Size(40, 1.0))
+    channel = next(one for one in plan.channels if one.id in plan.planted[0].members)
+    more, less = (days_to_know(channel, SCENARIOS[name].plants[0]) for name in ("loss", "loss5"))
+    assert more is not None
+    assert less is not None
+    assert 3 < more < less
+
+
+def test_a_forecast_is_compared_with_what_came() -> None:
+    (line,) = forecast_lines([Told("fault", 2.0, 0.0, 4.0, 1.0, 3), Told("fault", 2.0, 0.0, 4.0, 3.0, 5)])[1:]
+    assert line.split() == ["faults", "2", "50.0%", "0.0%", "50.0%", "2.00", "2.00", "4.00"]
+
+
 @pytest.mark.bench
+@pytest.mark.timeout(7200)
 def test_early_warning() -> None:
-    print(f"\n{HEAD}")
-    for scenario in ("quiet", "stretch", "stall", "carrier"):
-        found, _ = run(cases(scenario, (1,), 2), Size(40, 0.5), Params(), CACHE)
-        print("\n".join(rows(found)))
-        assert found
+    wanted = [case for name in PROVED for case in cases(name, (9001,), 1)]
+    proved = prove_all(wanted, Size(), Params(), CACHE, jobs=2)
+    print("\n".join(report(proved)))
+    assert len({one.score.scenario for one in proved}) > 15

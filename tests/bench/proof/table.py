@@ -9,6 +9,7 @@ from monitor.core.intervals import poisson
 from proof.scores import Fault, Score, quantile
 
 SCALE_CHANNELS = 500
+STRATA = {"large": ">=3/d", "small": "<3/d", "huge": ">=20/d"}
 HEAD = (
     f"{'scenario':17}{'n':>4}  {'page, days':>16} {'>30 d':>6} {'>60 d':>6} {'pages':>6} {'lead':>6} "
     f"{'first':>6} {'named':>6} {'in d':>6} {'tick':>5} {'false/wk/500':>20} {'cpu s':>6}"
@@ -86,11 +87,8 @@ def rows(scores: Sequence[Score]) -> list[str]:
     out = []
     for scenario in dict.fromkeys(one.scenario for one in scores):
         mine = [one for one in scores if one.scenario == scenario]
-        strata = [name for name in ("large", "small") if any(one.stratum == name for one in mine)]
+        strata = [name for name in STRATA if any(one.stratum == name for one in mine)]
         if not strata:
             out.append(row(scenario, mine))
-        out += [
-            row(f"{scenario} {'>=' if name == 'large' else '<'}3/d", [one for one in mine if one.stratum == name])
-            for name in strata
-        ]
+        out += [row(f"{scenario} {STRATA[name]}", [one for one in mine if one.stratum == name]) for name in strata]
     return out

@@ -37,9 +37,10 @@ from monitor.replay.simulate.scenarios import SCENARIOS
 from monitor.replay.simulate.world import Plan, plan_world, realize
 from monitor.wire.decode import decode
 
-#: Channels with at least so many parcels a day are large.
-LARGE_PER_DAY = 3.0
-SMALLEST_PER_DAY = 0.5
+#: Kinds of channels by their parcels a day: in which one channel is planted.
+STRATA = {"large": (3.0, 1e9), "small": (0.5, 3.0), "huge": (20.0, 1e9)}
+#: What only much volume can show is planted in huge channels, too.
+HUGE = frozenset({"loss", "loss5"})
 #: Complaints and returns may page only when a log is 200 days old: these need worlds that go on after that.
 LATE = frozenset({"country_product", "empty_box", "bulk_complainer", "dispute_burst"})
 LATE_DAYS = 340
@@ -86,7 +87,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Case:
-    """One world to be judged. ``stratum``: "large" or "small" channel where one channel is planted, else empty.
+    """One world to be judged. ``stratum``: one of ``STRATA`` where one channel is planted, else empty.
 
     ``number`` tells apart the faults planted in the channels of one seed.
     """
@@ -128,18 +129,18 @@ _decode_part = msgspec.msgpack.Decoder(Part).decode
 
 
 def cases(scenario: str, seeds: Iterable[int], plants: int) -> list[Case]:
-    """The worlds of a scenario: ``plants`` a seed, half of them in large and half in small channels if it is of one."""
+    """The worlds of a scenario: ``plants`` a seed; if it is of one channel so many in large, small and huge ones."""
     planted = SCENARIOS[scenario].plants
     if not planted or planted[0].holiday is not None or planted[0].target == "all":
         return [Case(scenario, seed) for seed in seeds]
     if planted[0].target != "channel" or planted[0].attribute is not None:
         return [Case(scenario, seed, number) for seed in seeds for number in range(plants)]
-    large = -(-plants // 2)
     return [
         Case(scenario, seed, number, stratum)
         for seed in seeds
-        for stratum, count in (("large", large), ("small", plants - large))
-        for number in range(count)
+        for stratum in STRATA
+        if stratum != "huge" or scenario in HUGE
+        for number in range(plants)
     ]
 
 
@@ -152,7 +153,7 @@ def plan_of(case: Case, size: Size) -> Plan:
     quiet = plan_world("quiet", case.seed, days, size.channels, SCENARIOS[case.scenario].start, size.volume)
     data, pool = SCENARIOS[case.scenario], quiet.channels
     if case.stratum:
-        low, high = (LARGE_PER_DAY, 1e9) if case.stratum == "large" else (SMALLEST_PER_DAY, LARGE_PER_DAY)
+        low, high = STRATA[case.stratum]
         pool = [channel for channel in pool if low <= channel.volume < high]
         data = replace(data, plants=tuple(replace(plant, min_per_day=0.0) for plant in data.plants))
     seed = case.seed + 1_000_003 * case.number
