@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from early_warning import CACHE, numbers, parameters
+from early_warning import CACHE, numbers, parameters, watch
 from proof.comparators import NAMES, Rivals, rivals, thresholds
 from proof.forecasts import Grid, Told, of_incidents
 from proof.forecasts import lines as forecast_lines
@@ -62,8 +62,9 @@ def prove(case: Case, size: Size, params: Params, cache: Path | None) -> Proved 
     quiet = case.scenario == "quiet"
     begin = parse_time(f"{plan.setting.start}T00:00:00Z") // DAY_US
     grid = Grid(begin + params.shadow_days) if quiet else None
-    folded = fold(plan, params, cache, grid.tick if grid else None)
-    found, known, _ = score(case, folded, params)
+    watches = watch(plan, params)
+    folded = fold(plan, params, cache, [one.tick for one in (*watches, *([grid] if grid else []))])
+    found, known, _ = score(case, folded, params, watches)
     told = of_incidents(folded, known.records) + (grid.told(folded) if grid else [])
     if quiet:
         return Proved(found, rivals(folded, folded.used, params.shadow_days), told, [], (0, 0), None)

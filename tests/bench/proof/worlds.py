@@ -278,9 +278,10 @@ class Folded:
 
 
 def fold(
-    plan: Plan, params: Params, cache_dir: Path | None, on_tick: Callable[[int, World], None] | None = None
+    plan: Plan, params: Params, cache_dir: Path | None, on_tick: Iterable[Callable[[int, World], None]] = ()
 ) -> Folded:
-    """The world of a plan. ``on_tick(tick_us, world)`` looks on after every closed tick and changes nothing."""
+    """The world of a plan. Each of ``on_tick`` (tick in µs, world) looks on after a closed tick and changes nothing."""
+    lookers = tuple(on_tick)
     ticks: dict[int, list[Segment]] = {}
     out = Folded(plan, World(params), {}, {}, {}, 0, 0, 1 << 62, 0.0)
     last = 0
@@ -305,8 +306,8 @@ def fold(
     closed = last // params.tick_us
     for number, tick in enumerate(range(min(ticks, default=closed), closed + 1)):
         fleet.step(Contribution("bench", 0, number, tick, ticks.pop(tick, [])))
-        if on_tick is not None:
-            on_tick(tick * params.tick_us, world)
+        for look in lookers:
+            look(tick * params.tick_us, world)
     rest = [segment for tick in sorted(ticks) for segment in ticks[tick]]
     fleet.step(Contribution("bench", 0, closed + 1, closed, rest))
     fleet.settle()
