@@ -1,21 +1,21 @@
 """How early anybody could know: what the parcels of one channel tell of a fault, were all hazards known exactly.
 
-A parcel that entered a stage ``a`` days ago has told, in the mean, the sum over its days of the Kullback–Leibler
-divergence between leaving with hazard h₁ and with h₀, weighed by its chance to be there still:
+On each day a stage tells, in the mean, the sum over all ages of the parcels that are there times the Kullback–Leibler
+divergence between leaving with the true hazard h₁ and with the usual one h₀:
 
-    K(a) = Σ_{u<a} S₁(u) · kl(h₁(u), h₀(u)),   kl(p, q) = p ln(p/q) + (1 − p) ln((1 − p)/(1 − q))
+    I(t) = v · Σ_a S(a, t) · kl(h₁(a, t), h₀(a)),   kl(p, q) = p ln(p/q) + (1 − p) ln((1 − p)/(1 − q))
 
-With v parcels a day the expected log-likelihood ratio t days after the start is v·Σ_{s<t} K(t − s), summed over the
-stages, each shifted by the days it takes to get there. A test whose mean time between false alarms is A days cannot, to
-first order, detect before this reaches ln A (Lorden, *Annals of Mathematical Statistics* 42 (1971) 1897; Tartakovsky,
-Nikiforov and Basseville, *Sequential Analysis*, 2014, chapter 8). Calendar, shocks that parcels share and unseen scans
-are left out: they only make it later.
+with v parcels a day and S the share still there. What moves at 1/k of its pace since day 0 has done the work
+(a − t) + t/k at age a > t, and its hazard is that of the usual stage after that work; parcels that vanish are a share
+that never leaves. Summed over stages and days this is the expected log-likelihood ratio t days after the start. A test
+whose mean time between false alarms is A days cannot, to first order, detect before it reaches ln A (Lorden, *Annals of
+Mathematical Statistics* 42 (1971) 1897; Tartakovsky, Nikiforov and Basseville, *Sequential Analysis*, 2014, chapter 8).
+Calendar, shocks that parcels share, reporting lag and unseen scans are left out: they only make it later.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -35,11 +35,11 @@ AGES = 150
 _cdf = np.vectorize(NormalDist().cdf)
 
 
-def stage_survival(mean_days: float, sigma: float, stretch: float = 1.0) -> Floats:
-    """Share still in a stage of log-normal duration at ages 0, 1, … ``AGES``."""
-    at = np.maximum(np.arange(AGES + 1.0), 1e-9)
-    middle = math.log(mean_days * stretch) - sigma**2 / 2
-    out: Floats = 1.0 - _cdf((np.log(at) - middle) / sigma)
+def staying(channel: Channel, stage: int, work: Floats) -> Floats:
+    """Share still in a stage of log-normal duration after so many days' work."""
+    sigma = channel.sigmas[stage]
+    middle = math.log(channel.stages[stage]) - sigma**2 / 2
+    out: Floats = 1.0 - _cdf((np.log(np.maximum(work, 1e-9)) - middle) / sigma)
     return out
 
 
@@ -50,67 +50,50 @@ def divergence(p: Floats, q: Floats) -> Floats:
     return out
 
 
-def hazard(survival: Floats) -> Floats:
-    """The chance of leaving on each day."""
-    out: Floats = 1 - survival[1:] / np.maximum(survival[:-1], 1e-12)
-    return out
-
-
 def days_to_know(channel: Channel, plant: Plant, ln_a: float = LN_A) -> float | None:
-    """Days until the expected log-likelihood ratio reaches ``ln_a``; None for what is not a matter of stages."""
-    stages = [_stage(channel, plant, stage) for stage in range(4)]
-    if all(stage is None for stage in stages):
+    """Days until the expected log-likelihood ratio reaches ``ln_a``; None for what does not show in the stages."""
+    told = [one for stage in range(4) if (one := _stage(channel, plant, stage)) is not None]
+    if not told:
         return None
-    total = np.zeros(MOST_DAYS)
-    for stage, told in enumerate(stages):
-        if told is None:
-            continue
-        entry = sum(channel.stages[:stage]) if _only_new(plant) else 0.0
-        for day in range(MOST_DAYS):
-            total[day] += channel.volume * told(day - entry)
-    reached = np.flatnonzero(np.cumsum(total) >= ln_a)
+    reached = np.flatnonzero(np.cumsum(channel.volume * sum(told)) >= ln_a)
     return float(reached[0] + 1) if len(reached) else math.inf
 
 
-def _only_new(plant: Plant) -> bool:
-    """Whether the fault meets parcels at a point of their way, so that a later stage shows it later."""
-    return any(isinstance(effect, Rate) for effect in plant.effects)
-
-
-def _stage(channel: Channel, plant: Plant, stage: int) -> Callable[[float], float] | None:
-    """What one parcel a day tells in a stage on the day ``t`` after the fault came to it; None if nothing."""
-    mean, sigma = channel.stages[stage], channel.sigmas[stage]
-    usual = stage_survival(mean, sigma)
+def _stage(channel: Channel, plant: Plant, stage: int) -> Floats | None:
+    """What one parcel a day tells in a stage on each day since the start; None where nothing is planted."""
     for effect in plant.effects:
         if isinstance(effect, Slow) and STAGES[stage] in effect.stages:
-
-            def slow(t: float, effect: Slow = effect) -> float:
-                factor = effect.factor + effect.growth_per_day * max(t, 0.0)
-                if t < 0 or factor <= 1:
-                    return 0.0
-                h0 = hazard(usual)
-                h1 = hazard(stage_survival(mean, sigma, factor))
-                there = usual[:-1] if effect.growth_per_day else stage_survival(mean, sigma, factor)[:-1]
-                return float((there * divergence(h1, h0)).sum())
-
-            return slow
-        if isinstance(effect, Stall) and effect.stage == STAGES[stage]:
-            h0 = hazard(usual)
-
-            def stalled(t: float, h0: Floats = h0) -> float:
-                # Nobody leaves: those at risk are who was there, grown older, and who came since.
-                there = np.concatenate((np.ones(int(t)), usual))[:AGES] if t >= 0 else np.zeros(AGES)
-                return float((there * divergence(np.zeros_like(h0), h0)).sum())
-
-            return stalled
+            return _slow(channel, stage, 1 / (effect.factor + effect.growth_per_day * np.arange(MOST_DAYS)))
+        if isinstance(effect, Stall) and STAGES[stage] == effect.stage:
+            return _slow(channel, stage, np.full(MOST_DAYS, effect.moving_ratio))
         if isinstance(effect, Rate) and effect.what == "loss" and stage > 0:
             share = LOST_AFTER[stage - 1]
-            before, after = channel.chances["loss"] * share, effect.probability * share
-            s0, s1 = (p + (1 - p) * usual for p in (before, after))
-            told = s1[:-1] * divergence(hazard(s1), hazard(s0))
-
-            def lost(t: float, told: Floats = told) -> float:
-                return float(told[: int(t) + 1].sum()) if t >= 0 else 0.0
-
-            return lost
+            usual = staying(channel, stage, np.arange(AGES + 1.0))
+            return lost(usual, channel.chances["loss"] * share, effect.probability * share)
     return None
+
+
+def _slow(channel: Channel, stage: int, speed: Floats) -> Floats:
+    """A stage that goes at ``speed`` (by day) of its usual pace."""
+    done = np.concatenate((np.arange(-AGES, 1.0), np.cumsum(speed)))  # work since day -AGES, by day
+    age = np.arange(AGES)
+    usual = staying(channel, stage, np.arange(AGES + 1.0))
+    h0 = 1 - usual[1:] / np.maximum(usual[:-1], 1e-12)
+    out = np.zeros(MOST_DAYS)
+    for day in range(MOST_DAYS):
+        work = done[AGES + day] - done[AGES + day - age]
+        there, later = staying(channel, stage, work), staying(channel, stage, work + speed[day])
+        out[day] = (there * divergence(1 - later / np.maximum(there, 1e-12), h0)).sum()
+    return out
+
+
+def lost(usual: Floats, before: float, after: float) -> Floats:
+    """What one parcel a day tells of a chance to vanish that went from ``before`` to ``after``, by day since then.
+
+    ``usual``: share of those that do not vanish still in the stage at ages 0, 1, … In the end each parcel told
+    kl(after, before).
+    """
+    s0, s1 = (p + (1 - p) * usual for p in (before, after))
+    told = s1[:-1] * divergence(1 - s1[1:] / s1[:-1], 1 - s0[1:] / s0[:-1])
+    out: Floats = np.concatenate((np.cumsum(told), np.full(MOST_DAYS, told.sum())))[:MOST_DAYS]
+    return out
