@@ -22,10 +22,13 @@ import click
 from proof.explain import explanation
 from proof.scores import Score, score
 from proof.table import HEAD, NOTES, rows
+from proof.watch import Watch
 from proof.worlds import Case, Size, cases, fold, plan_of
 
 from monitor.core.params import Params
 from monitor.replay.simulate import SCENARIOS, SimulationError
+from monitor.replay.simulate.world import Plan
+from monitor.wire.times import parse_time
 
 CACHE = Path(tempfile.gettempdir()) / "channel-monitor-bench"
 
@@ -37,11 +40,20 @@ def judge(case: Case, size: Size, params: Params, cache: Path | None, explain: b
     except SimulationError as error:
         return f"{case.scenario} {case.seed}: {error}"
     story = explanation(plan) if explain else None
-    folded = fold(plan, params, cache, story.tick if story else None)
-    found, known, _ = score(case, folded, params)
+    watches = watch(plan, params)
+    folded = fold(plan, params, cache, [one.tick for one in (*watches, *([story] if story else []))])
+    found, known, _ = score(case, folded, params, watches)
     if story:
         print("\n".join(story.lines(case, found, known)), flush=True)
     return found
+
+
+def watch(plan: Plan, params: Params) -> list[Watch]:
+    """A watch for everything planted."""
+    return [
+        Watch(item, parse_time(item.truth(plan.setting.start, plan.setting.days)["start"]), params)
+        for item in plan.planted
+    ]
 
 
 def run(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from monitor.core.evidence import ALTERNATIVES, LN_M
-from monitor.core.incidents import mode_of
+from monitor.core.channel import Channel
+from monitor.core.groups import Group
 from monitor.core.scope import groups_of
-from monitor.core.vocabulary import CLOCKS, DAY_US
+from monitor.core.vocabulary import DAY_US
 from monitor.replay.backtest.facts import Facts
 from monitor.replay.driver import World
 from monitor.replay.simulate.planting import instant
 from monitor.replay.simulate.world import Plan
 from monitor.wire.times import parse_time
 from proof.scores import Score, scope_text
+from proof.watch import strongest
 from proof.worlds import Case
 
 MOST_CHANNELS = 4
@@ -23,7 +22,6 @@ MOST_GROUPS = 3
 #: Days shown, counted from the start.
 FIRST, LAST = -3, 45
 EVERY = 3
-_NAMES = (*CLOCKS, *("rare",) * 16)
 
 
 @dataclass
@@ -67,11 +65,9 @@ class Story:
         return out + [f"  wrong: {text}" for text in score.wrong]
 
 
-def _evidence(node: object) -> str:
-    """ln M, and the clock and alternative that say most."""
-    evidence, ln_m = node.evidence, node.ln_m  # type: ignore[attr-defined]
-    clock, alternative = divmod(int(np.argmax(evidence[LN_M])), evidence.shape[-1])
-    return f"{ln_m:.1f} {mode_of(clock, alternative)}/{_NAMES[clock]}/{ALTERNATIVES[alternative]}"
+def _evidence(node: Channel | Group) -> str:
+    """ln M, and the mode, clock and alternative that say most."""
+    return f"{node.ln_m:.1f} {strongest(node)}"
 
 
 def explanation(plan: Plan) -> Story | None:

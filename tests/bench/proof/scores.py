@@ -17,6 +17,7 @@ from monitor.replay.backtest.report import Assessed, assess
 from monitor.replay.outputs import picture
 from monitor.wire.backtest import Planted
 from monitor.wire.times import parse_time
+from proof.watch import Watch
 from proof.worlds import Case, Folded, truth_of
 
 #: A page that touches a planted channel up to so many days after the fault's end is about it.
@@ -48,6 +49,12 @@ class Fault:
     feed_incidents: int
     shadow: bool
     """it began before a page was possible"""
+    days_to_evidence: float | None = None
+    """until ln M of a planted channel was worth a page"""
+    days_to_shared: float | None = None
+    """until ln M of a group of all planted channels was"""
+    evidence: str = ""
+    """mode, clock and alternative that said most then"""
 
 
 @dataclass
@@ -82,8 +89,8 @@ def facts(folded: Folded, params: Params) -> Facts:
     return Facts(records, complaints, folded.elsewhere, used, folded.parcels, pages_from, as_of, planted)
 
 
-def score(case: Case, folded: Folded, params: Params) -> tuple[Score, Facts, Assessed]:
-    """The score of a world."""
+def score(case: Case, folded: Folded, params: Params, watches: Sequence[Watch] = ()) -> tuple[Score, Facts, Assessed]:
+    """The score of a world; ``watches`` of what is planted, in order."""
     known = facts(folded, params)
     assessed = assess(known)
     out = Score(case.scenario, case.seed, case.number, case.stratum, cpu_s=round(folded.cpu_s, 2))
@@ -96,11 +103,18 @@ def score(case: Case, folded: Folded, params: Params) -> tuple[Score, Facts, Ass
         f"{scope_text(one.scope.model_dump())}, {one.mode}, {one.known_by:%Y-%m-%d}" for one in pages if not one.right
     ]
     volume = {channel.id: channel.volume for channel in folded.plan.channels}
-    for item in folded.planted:
+    for i, item in enumerate(folded.planted):
         if item.plant.alarm:
             truth = item.truth(folded.plan.setting.start, folded.plan.setting.days)
             per_day = sum(volume[name] for name in item.members)
-            out.faults.append(_fault(truth, per_day, known, assessed))
+            fault = _fault(truth, per_day, known, assessed)
+            if i < len(watches):
+                start, watch = parse_time(truth["start"]), watches[i]
+                fault.days_to_evidence, fault.days_to_shared = (
+                    None if at is None else round((at - start) / DAY_US, 2) for at in (watch.channel_us, watch.group_us)
+                )
+                fault.evidence = watch.what
+            out.faults.append(fault)
     return out, known, assessed
 
 

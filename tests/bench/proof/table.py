@@ -9,11 +9,25 @@ from monitor.core.intervals import poisson
 from proof.scores import Fault, Score, quantile
 
 SCALE_CHANNELS = 500
-HEAD = (
-    f"{'scenario':17}{'n':>4}  {'page, days':>16} {'>30 d':>6} {'>60 d':>6} {'pages':>6} {'lead':>6} "
-    f"{'first':>6} {'named':>6} {'in d':>6} {'tick':>5} {'false/wk/500':>20} {'cpu s':>6}"
+STRATA = {"large": ">=3/d", "small": "<3/d", "huge": ">=20/d"}
+COLUMNS = (
+    ("n", 4),
+    ("page, days", 18),
+    ("evid", 6),
+    (">30 d", 7),
+    (">60 d", 7),
+    ("pages", 7),
+    ("lead", 6),
+    ("first", 7),
+    ("named", 7),
+    ("in d", 6),
+    ("tick", 6),
+    ("false/wk/500", 20),
+    ("cpu s", 7),
 )
-NOTES = """page: days from start to page, median (quartiles), never = inf; >30, >60: share without a page by then;
+HEAD = f"{'scenario':18}" + "".join(f"{name:>{width}}" for name, width in COLUMNS)
+NOTES = """page: days from start to page, median (quartiles), never = inf; evid: until ln M of a channel
+or of their group was worth a page, median; >30, >60: share without a page by then;
 pages: mean pages an event; lead: median days from the page to the complaint alarm (or the end of the log);
 first: share whose first page names the planted scope; named: share in which it is named at all, after how many days
 (median); tick: tickets an event; false: pages a week on 500 channels that no planted fault explains, 95% interval
@@ -68,17 +82,25 @@ def row(name: str, scores: Sequence[Score]) -> str:
     named = never(fault.days_to_name for fault in found)
     _, rate, low, high = false_rate(scores)
     page = f"{days(quantile(paged, 0.5))} ({days(quantile(paged, 0.25))}-{days(quantile(paged, 0.75))})"
+    evidence = quantile([min(never((f.days_to_evidence, f.days_to_shared))) for f in found], 0.5)
     leads = [fault.lead_days for fault in found if fault.lead_days is not None]
     first = sum(fault.first_scope == fault.target for fault in found) / n if n else None
     cells = (
-        f"{name:17}{n:>4}  {page if n else '-':>16} {percent(missed(found, 30)):>6} {percent(missed(found, 60)):>6} "
-        f"{sum(fault.pages for fault in found) / n if n else math.nan:>6.1f} {days(quantile(leads, 0.5)):>6} "
-        f"{percent(first):>6} {percent(sum(map(math.isfinite, named)) / n if n else None):>6} "
-        f"{days(quantile([value for value in named if math.isfinite(value)], 0.5)):>6} "
-        f"{sum(fault.tickets for fault in found) / n if n else math.nan:>5.1f} "
-        f"{f'{rate:.2f} ({low:.2f}-{high:.2f})':>20} {sum(one.cpu_s for one in scores) / len(scores):>6.1f}"
+        str(n),
+        page if n else "-",
+        days(evidence),
+        percent(missed(found, 30)),
+        percent(missed(found, 60)),
+        f"{sum(fault.pages for fault in found) / n:.1f}" if n else "-",
+        days(quantile(leads, 0.5)),
+        percent(first),
+        percent(sum(map(math.isfinite, named)) / n if n else None),
+        days(quantile([value for value in named if math.isfinite(value)], 0.5)),
+        f"{sum(fault.tickets for fault in found) / n:.1f}" if n else "-",
+        f"{rate:.2f} ({low:.2f}-{high:.2f})",
+        f"{sum(one.cpu_s for one in scores) / len(scores):.1f}",
     )
-    return cells.replace("nan", "  -")
+    return f"{name:18}" + "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
 
 
 def rows(scores: Sequence[Score]) -> list[str]:
@@ -86,11 +108,8 @@ def rows(scores: Sequence[Score]) -> list[str]:
     out = []
     for scenario in dict.fromkeys(one.scenario for one in scores):
         mine = [one for one in scores if one.scenario == scenario]
-        strata = [name for name in ("large", "small") if any(one.stratum == name for one in mine)]
+        strata = [name for name in STRATA if any(one.stratum == name for one in mine)]
         if not strata:
             out.append(row(scenario, mine))
-        out += [
-            row(f"{scenario} {'>=' if name == 'large' else '<'}3/d", [one for one in mine if one.stratum == name])
-            for name in strata
-        ]
+        out += [row(f"{scenario} {STRATA[name]}", [one for one in mine if one.stratum == name]) for name in strata]
     return out

@@ -37,9 +37,10 @@ from monitor.replay.simulate.scenarios import SCENARIOS
 from monitor.replay.simulate.world import Plan, plan_world, realize
 from monitor.wire.decode import decode
 
-#: Channels with at least so many parcels a day are large.
-LARGE_PER_DAY = 3.0
-SMALLEST_PER_DAY = 0.5
+#: Kinds of channels by their parcels a day: in which one channel is planted.
+STRATA = {"large": (3.0, 1e9), "small": (0.5, 3.0), "huge": (20.0, 1e9)}
+#: What only much volume can show is planted in huge channels, too.
+HUGE = frozenset({"loss", "loss5"})
 #: Complaints and returns may page only when a log is 200 days old: these need worlds that go on after that.
 LATE = frozenset({"country_product", "empty_box", "bulk_complainer", "dispute_burst"})
 LATE_DAYS = 340
@@ -87,7 +88,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Case:
-    """One world to be judged. ``stratum``: "large" or "small" channel where one channel is planted, else empty.
+    """One world to be judged. ``stratum``: one of ``STRATA`` where one channel is planted, else empty.
 
     ``number`` tells apart the faults planted in the channels of one seed.
     """
@@ -129,18 +130,18 @@ _decode_part = msgspec.msgpack.Decoder(Part).decode
 
 
 def cases(scenario: str, seeds: Iterable[int], plants: int) -> list[Case]:
-    """The worlds of a scenario: ``plants`` a seed, half of them in large and half in small channels if it is of one."""
+    """The worlds of a scenario: ``plants`` a seed; if it is of one channel so many in large, small and huge ones."""
     planted = SCENARIOS[scenario].plants
     if not planted or planted[0].holiday is not None or planted[0].target == "all":
         return [Case(scenario, seed) for seed in seeds]
     if planted[0].target != "channel" or planted[0].attribute is not None:
         return [Case(scenario, seed, number) for seed in seeds for number in range(plants)]
-    large = -(-plants // 2)
     return [
         Case(scenario, seed, number, stratum)
         for seed in seeds
-        for stratum, count in (("large", large), ("small", plants - large))
-        for number in range(count)
+        for stratum in STRATA
+        if stratum != "huge" or scenario in HUGE
+        for number in range(plants)
     ]
 
 
@@ -153,7 +154,7 @@ def plan_of(case: Case, size: Size) -> Plan:
     quiet = plan_world("quiet", case.seed, days, size.channels, SCENARIOS[case.scenario].start, size.volume)
     data, pool = SCENARIOS[case.scenario], quiet.channels
     if case.stratum:
-        low, high = (LARGE_PER_DAY, 1e9) if case.stratum == "large" else (SMALLEST_PER_DAY, LARGE_PER_DAY)
+        low, high = STRATA[case.stratum]
         pool = [channel for channel in pool if low <= channel.volume < high]
         data = replace(data, plants=tuple(replace(plant, min_per_day=0.0) for plant in data.plants))
     seed = case.seed + 1_000_003 * case.number
@@ -278,9 +279,10 @@ class Folded:
 
 
 def fold(
-    plan: Plan, params: Params, cache_dir: Path | None, on_tick: Callable[[int, World], None] | None = None
+    plan: Plan, params: Params, cache_dir: Path | None, on_tick: Iterable[Callable[[int, World], None]] = ()
 ) -> Folded:
-    """The world of a plan. ``on_tick(tick_us, world)`` looks on after every closed tick and changes nothing."""
+    """The world of a plan. Each of ``on_tick`` (tick in µs, world) looks on after a closed tick and changes nothing."""
+    lookers = tuple(on_tick)
     ticks: dict[int, list[Segment]] = {}
     out = Folded(plan, World(params), {}, {}, {}, 0, 0, 1 << 62, 0.0)
     last = 0
@@ -313,8 +315,8 @@ def fold(
     closed = last // params.tick_us
     for number, tick in enumerate(range(min(ticks, default=closed), closed + 1)):
         fleet.step(Contribution("bench", 0, number, tick, ticks.pop(tick, [])))
-        if on_tick is not None:
-            on_tick(tick * params.tick_us, world)
+        for look in lookers:
+            look(tick * params.tick_us, world)
     rest = [segment for tick in sorted(ticks) for segment in ticks[tick]]
     fleet.step(Contribution("bench", 0, closed + 1, closed, rest))
     fleet.settle()
