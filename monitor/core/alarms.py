@@ -15,6 +15,7 @@ from typing import Final
 
 from monitor.core.bursts import is_told
 from monitor.core.groups import Group, Membership
+from monitor.core.handovers import is_forwarder
 from monitor.core.incidents import (
     Incident,
     Joined,
@@ -54,8 +55,9 @@ class Alarms:
         self._incidents = incidents
         self._put = put
         self._late_shadow = True
+        self._elsewhere: Mapping[tuple[str, str], str] = {}
         open_ = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us]
-        judged = [(id_, i) for id_, i in open_ if i.severity != "feed" and not is_told(i)]
+        judged = [(id_, i) for id_, i in open_ if i.severity != "feed" and not (is_told(i) or is_forwarder(i.scope))]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident
         for id_, incident in judged:
@@ -89,9 +91,16 @@ class Alarms:
         membership: Membership,
         held: Set[str],
         stock: Stock,
+        elsewhere: Mapping[tuple[str, str], str] | None = None,
+        rising: Set[str] = frozenset(),
     ) -> None:
         """Bring all incidents up to date. ``log_days``: the age of the log. ``verdicts`` of channels, ``shared`` of
-        groups; ``held`` channels were not judged because their feed is silent: that resolves nothing."""
+        groups; ``held`` channels were not judged because their feed is silent: that resolves nothing.
+
+        ``elsewhere``: (channel, mode) → id of the open incident of a forwarder that explains it; ``rising``: channels
+        for which one may soon be raised.
+        """
+        self._elsewhere = elsewhere or {}
         params = self._params
         in_shadow = log_days < params.shadow_days
         self._late_shadow = log_days < params.late_shadow_days
@@ -116,19 +125,25 @@ class Alarms:
         rows = {name: row for row, name in enumerate(membership.names)}
         for name in sorted({*verdicts, *self._channels} - held):
             verdict, known = verdicts.get(name), self._channels.get(name)
-            if known is None and (verdict is None or verdict.ln_m < params.ticket_ln_m or name in covered):
+            other = self._forwarder_of(name, verdict)
+            if known is None and (verdict is None or verdict.ln_m < params.ticket_ln_m or name in covered or other):
                 continue
             old = None if known is None else self._incidents[known]
             before = 0 if old is None else old.revision
             if old is not None and name in covered and not old.absorbed_by:
                 old.absorbed_by = self._groups[covered[name]]
                 old.revision += 1
-            page = not in_shadow and name not in covered and (verdict is None or self._may_page(verdict))
+            elif old is not None and other and not old.absorbed_by:
+                old.absorbed_by = other
+                old.revision += 1
+            page = not in_shadow and name not in covered and not other and (verdict is None or self._may_page(verdict))
             waits = False
             if page and verdict is not None and verdict.ln_m >= params.page_ln_m:
                 waited = 0 if old is None else old.waited_days
-                rising = any(self._is_rising(groups.get(scope)) for scope in membership.groups(rows[name]))
-                page = not rising or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
+                near = any(self._is_rising(groups.get(scope)) for scope in membership.groups(rows[name]))
+                page = (
+                    not (near or name in rising) or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
+                )
                 waits = not page
             incident_ = judge_incident(old, name, verdict, day, at_us, page, lambda name=name: stock([name]), params)  # type: ignore[misc]
             if incident_ is None:
@@ -191,6 +206,7 @@ class Alarms:
             and self._may_page(verdict)
             and name not in taken
             and not self._is_paged(name)
+            and not self._forwarder_of(name, verdict)
         ]
         triggers += [
             (verdict.ln_m, scope)
@@ -202,7 +218,8 @@ class Alarms:
             if name is not None:
                 candidates = [] if name in taken else membership.groups(rows[name])
             else:
-                near = (membership.groups(rows[one]) for one in self._signs(scope, verdicts, membership, taken))
+                signs = self._signs(scope, _mode(shared[scope]), verdicts, membership, taken)
+                near = (membership.groups(rows[one]) for one in signs)
                 candidates = sorted({group for some in near for group in some})
             candidates = [group for group in candidates if today.isdisjoint(membership.members(group))]
             named = self._best(candidates, verdicts, shared, groups, membership, taken)
@@ -237,7 +254,7 @@ class Alarms:
                 continue
             if not self._may_page(verdict):
                 continue
-            members = self._signs(scope, verdicts, membership, taken)
+            members = self._signs(scope, _mode(verdict), verdicts, membership, taken)
             if len(members) > 1:
                 strong.append((groups[scope].fit, scope, members))
         if not strong:
@@ -247,17 +264,28 @@ class Alarms:
         _, scope, members = min(near, key=lambda one: (-len(one[2]), KINDS.index(one[1].split("|", 1)[0]), one[1]))
         return scope, members
 
-    def _signs(self, scope: str, verdicts: Mapping[str, Judged], membership: Membership, taken: Set[str]) -> list[str]:
-        """The channels of a group that show signs of their own, those explained by another group left out."""
+    def _signs(
+        self, scope: str, mode: str, verdicts: Mapping[str, Judged], membership: Membership, taken: Set[str]
+    ) -> list[str]:
+        """The channels of a group that show signs of their own, those explained by another group left out, and those of
+        which a forwarder explains the group's ``mode``."""
         return [
             name
             for name in membership.members(scope)
-            if name in verdicts and name not in taken and verdicts[name].ln_m > SIGN_LN_M
+            if name in verdicts
+            and name not in taken
+            and verdicts[name].ln_m > SIGN_LN_M
+            and (name, mode) not in self._elsewhere
+            and not self._forwarder_of(name, verdicts[name])
         ]
+
+    def _forwarder_of(self, name: str, verdict: Judged | None) -> str:
+        """The incident of a forwarder that explains what a channel shows; empty if there is none."""
+        return "" if verdict is None else self._elsewhere.get((name, _mode(verdict)), "")
 
     def _may_page(self, verdict: Judged) -> bool:
         """Not for what the log is too young to know: how often the buyers of old parcels complain or send back."""
-        return not (self._late_shadow and mode_of(verdict.clock, verdict.alternative) in LATE_MODES)
+        return not (self._late_shadow and _mode(verdict) in LATE_MODES)
 
     def _is_paged(self, name: str) -> bool:
         known = self._channels.get(name)
@@ -269,3 +297,8 @@ class Alarms:
             and RISING_LN_M <= group.ln_m < self._params.corroborate_ln_m
             and group.ln_m > group.before
         )
+
+
+def _mode(verdict: Judged) -> str:
+    """The mode that a verdict would raise."""
+    return mode_of(verdict.clock, verdict.alternative)

@@ -13,6 +13,7 @@ from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, p95_days
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
+from monitor.core.facets import AGES, DAYS_KEPT
 from monitor.core.groups import Day
 from monitor.core.params import Params
 from monitor.core.rare_day import RareDay
@@ -216,6 +217,9 @@ class Block:
         found.raw[self.rows] = self.raw
         found.before[self.rows] = self.before
         found.lately[self.rows] = np.stack([channel.evidence[LATELY] for channel in self.channels])
+        scale = (1 - self.margin[:, 0]) * self.factor[:, 0]
+        found.first[self.rows] = (self.increments[:, 0] * scale[:, None])[:, :AGES]
+        found.handed[self.rows] = self._cohorts[:, :DAYS_KEPT].sum(axis=-1)
 
     def verdicts(self) -> list[Judged | None]:
         """For each channel with something judged: ln M, and the clock and alternative that say most."""

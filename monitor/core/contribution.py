@@ -44,6 +44,7 @@ class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
     parcel_id: str
     channel: str
     customer: str = ""
+    forwarder: str = ""
 
 
 class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):

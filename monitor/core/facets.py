@@ -1,6 +1,6 @@
-"""What a complaint counts for besides its channel: the whole shop, a customer, the word that one is enough.
+"""What complaints and parcels count for besides their channel: the whole shop, a customer, a forwarder.
 
-The parcel fold counts complaints under *scopes* (:mod:`monitor.core.scope`) next to the cells of the channels. A scope
+The parcel fold counts under *scopes* (:mod:`monitor.core.scope`) next to the cells of the channels. A scope
 has three bars or more, a channel's id has two, so both travel in the same mapping of a contribution:
 
 =============================  ==================================  =============================================
@@ -11,6 +11,8 @@ scope                          cell                                one for each 
 ``customer|CHANNEL|ID``        COMPLAINT_DAY, day opened           of the customer about parcels of the channel
 ``customer|CHANNEL|ID``        NOT_RECEIVED_DAY, EMPTY_BOX_DAY     likewise; the same cells that the channel counts
 ``channel|CHANNEL``, ``all``   SENTINEL, day opened, kind          of a kind of which one is enough
+``forwarder|CHANNEL|NAME``     EMPTY_BOX_DAY                       of the kind, about parcels of a forwarder
+``forwarder|CHANNEL|NAME``     ENTER, EXIT, CENSOR of clock 0      (one for each parcel of a forwarder on a channel)
 =============================  ==================================  =============================================
 """
 
@@ -21,8 +23,12 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core import cells as c
-from monitor.core.scope import ALL, channel_scope, customer_scope
+from monitor.core.scope import ALL, channel_scope, customer_scope, forwarder_scope
 
+#: Days that a facet remembers.
+DAYS_KEPT: Final = 45
+#: Ages (days) of parcels of a forwarder that wait for their first scan.
+AGES: Final = 31
 #: Kinds of complaint of which one is enough, and their numbers in the cell.
 SENTINELS: Final = {"counterfeit": 0, "intellectual_property": 1}
 
@@ -36,6 +42,10 @@ class Facet(Struct):
     days: dict[int, int] = {}  # day opened → complaints
     booked: dict[int, dict[int, int]] = {}
     raised: list[int] = []  # days that belonged to a burst
+    # Of a forwarder on a channel, whose ``days`` are those of registration (see monitor.core.handovers):
+    risk: list[int] = []  # parcels without a first scan by age on the next day to be judged
+    cusum: list[float] = []  # by clock and alternative
+    due: list[float] = []  # by clock: expected events of the last days
 
 
 def is_facet(name: str) -> bool:
@@ -47,7 +57,7 @@ def is_facet(name: str) -> bool:
     return name.count("|") > 2
 
 
-def counted(channel: str, kind: str, customer: str, day: int, cohort: int) -> list[tuple[str, int]]:
+def counted(channel: str, kind: str, customer: str, forwarder: str, day: int, cohort: int) -> list[tuple[str, int]]:
     """Where a complaint counts besides its channel: scopes, each with a cell.
 
     ``channel`` is empty if nobody knows it. ``day``: when it was opened; ``cohort``: when its parcel was registered.
@@ -61,6 +71,8 @@ def counted(channel: str, kind: str, customer: str, day: int, cohort: int) -> li
             out.append((pair, opened))
             if kind in c.COMPLAINT_DAYS:
                 out.append((pair, c.cell(c.COMPLAINT_DAYS[kind], cohort, max(day, cohort))))
+    if forwarder and kind == "empty_box":
+        out.append((forwarder_scope(forwarder, channel), c.cell(c.EMPTY_BOX_DAY, cohort, max(day, cohort))))
     if kind in SENTINELS:
         out.append((channel_scope(channel) if channel else ALL, c.cell(c.SENTINEL, day, SENTINELS[kind])))
     return out
@@ -72,12 +84,20 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
     ``open_day`` is the next day to be judged, as for :func:`monitor.core.channel.add`.
     """
     sentinels = 0
+    clipped = open_day - AGES + 1
     for key, n in changes.items():
         kind, a, b = c.split(key)
         if kind == c.COMPLAINT_DAY:
             _count(facet.days, a, n)
         elif kind == c.SENTINEL:
             sentinels += n
+        elif kind == c.ENTER:
+            _count(facet.days, a, n)
+            if a > open_day:
+                _count(facet.booked.setdefault(a, {}), key, n)
+            elif a >= clipped:
+                facet.risk = facet.risk or [0] * AGES
+                facet.risk[open_day - a] += n
         else:
             _count(facet.booked.setdefault(max(b, open_day), {}), key, n)
     return sentinels
@@ -88,7 +108,7 @@ def prune(facet: Facet, window: int, open_day: int) -> bool:
     facet.days = {day: n for day, n in facet.days.items() if day > window}
     facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
     facet.raised = [day for day in facet.raised if day > window]
-    return not (facet.days or facet.booked or facet.raised)
+    return not (facet.days or facet.booked or facet.raised or any(facet.risk))
 
 
 def _count(counts: dict[int, int], key: int, n: int) -> None:

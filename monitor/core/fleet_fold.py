@@ -24,11 +24,12 @@ from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
 from monitor.core.channel import Channel, add, is_warm, new_channel, no_evidence, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
-from monitor.core.facets import Facet, counted, is_facet
+from monitor.core.facets import DAYS_KEPT, Facet, counted, is_facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
 from monitor.core.groups import Group, Membership, judge_groups
+from monitor.core.handovers import Handovers
 from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
@@ -36,7 +37,6 @@ from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
-FACET_DAYS = 45  # what a facet remembers
 LAG_QUANTILE = 0.9
 LAG_DEFAULT_US = DAY_US
 LAG_MOST_US = 4 * DAY_US
@@ -99,6 +99,7 @@ class FleetFold:
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, self._put)
         self._bursts = Bursts(params, facets, channels, incidents, self._put)
+        self._handovers = Handovers(params, facets, groups, incidents, self._put)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
         self._sentinels: dict[str, int] = {}
         self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
@@ -228,6 +229,7 @@ class FleetFold:
         if facet is None:
             facet = Facet()
             self._bursts.know(name)
+            self._handovers.changed()
         sentinels = add_to_facet(facet, changes, self.header.open_day)
         self.facets[name] = facet
         self._touched.add(name)
@@ -330,7 +332,7 @@ class FleetFold:
                 add(channel, changes, self.header.open_day, window)
                 self.channels[match.channel] = channel
                 customer = entry.announced.customer or match.customer
-                for name, cell in counted(match.channel, entry.announced.kind, customer, day, cohort):
+                for name, cell in counted(match.channel, entry.announced.kind, customer, match.forwarder, day, cohort):
                     self._add_facet(name, {cell: 1})
 
     def _resolve(self, at_us: int) -> None:
@@ -392,17 +394,23 @@ class FleetFold:
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
+        rows = {name: row for row, name in enumerate(names)}
+        log_days = day - first_day
+        may_page = log_days >= self.params.shadow_days
+        rising = self._handovers.judge(day, at_us, may_page, rows, found, lambda some: self._stock(some, day))
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
         self._alarms.after_day(
             day,
             at_us,
-            day - first_day,
+            log_days,
             verdicts,
             shared,
             self.groups,
             membership,
             unheard,
             lambda some: self._stock(some, day),
+            self._handovers.explained(),
+            rising,
         )
 
     def _season(self, channels: list[Channel]) -> None:
@@ -426,9 +434,10 @@ class FleetFold:
         window = today - self.params.recent_days
         for name in sorted(self.facets):
             facet = self.facets[name]
-            if prune_facet(facet, today - FACET_DAYS, self.header.open_day):
+            if prune_facet(facet, today - DAYS_KEPT, self.header.open_day):
                 del self.facets[name]
                 self._bursts.forget(name)
+                self._handovers.changed()
             else:
                 self.facets[name] = facet
         for name in self._members().names:

@@ -16,7 +16,7 @@ members that are well count against their group (``Group.fit``).
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Final
 
 import msgspec
@@ -28,6 +28,7 @@ from monitor.core import arrays
 from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import CLOCKS_JUDGED, no_evidence
+from monitor.core.facets import AGES
 from monitor.core.scope import groups_of
 from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, trail_with
 from monitor.core.verdict import Judged, say
@@ -55,10 +56,10 @@ def new_group() -> Group:
 class Membership:
     """Which channels (rows, sorted by name) form which groups of two or more (``scopes``, sorted)."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], groups: Callable[[str], list[str]] = groups_of) -> None:
         members: dict[str, list[int]] = {}
         for row, name in enumerate(names):
-            for scope in groups_of(name):
+            for scope in groups(name):
                 members.setdefault(scope, []).append(row)
         self.names = tuple(names)
         self.scopes = tuple(sorted(scope for scope, rows in members.items() if len(rows) > 1))
@@ -96,6 +97,8 @@ class Day:
         self.raw: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
         self.before: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
         self.lately: Floats = np.zeros((*shape, len(ev.ALTERNATIVES)))
+        self.first: Floats = np.zeros((channels, AGES))  # least hazard of a first scan, by age
+        self.handed: Floats = np.zeros(channels)  # parcels registered within the time that a facet remembers
 
 
 def without_the_best(

@@ -83,6 +83,7 @@ class Parcel(Struct, array_like=True):
     kept: int = FULL
     origin: str = ORIGIN  # country
     customer: str = ""
+    forwarder: str = ""
     abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
 
 
@@ -146,6 +147,10 @@ _HELD_DAY, _SECURITY_DAY, _RETURN_DAY = (kind << 40 for kind in (c.HELD_DAY, c.S
 
 #: Cells of a parcel before its registration: none in any slot.
 NO_CELLS: Final[tuple[int, ...]] = (0,) * 15
+
+
+#: The slot of the end of the first clock.
+LEFT_FIRST: Final = 9
 
 
 def constant_cells(p: Parcel) -> tuple[int, ...]:

@@ -44,6 +44,7 @@ from monitor.core.parcel import (
     FIRST,
     FULL,
     INDEX,
+    LEFT_FIRST,
     NO_CELLS,
     PLACES,
     STONE,
@@ -58,6 +59,7 @@ from monitor.core.parcel import (
     part_of,
     see_abroad,
 )
+from monitor.core.scope import forwarder_scope
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
 
@@ -204,6 +206,7 @@ class ParcelFold:
         parcel.registered_us = time
         parcel.origin = data.origin or ORIGIN
         parcel.customer = data.customer_id or ""
+        parcel.forwarder = data.forwarder or ""
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -213,6 +216,9 @@ class ParcelFold:
         cells = self._ledger.segment.cells.setdefault(parcel.channel, {})
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
+        if parcel.forwarder:
+            pair = forwarder_scope(parcel.forwarder, parcel.channel)
+            self._ledger.add(pair, c.cell(c.ENTER, parcel.registered_us // DAY_US), 1)
         self._differ(parcel, NO_CELLS)
         self._schedule(parcel_id, parcel)
         if data.order_id is not None:
@@ -252,7 +258,8 @@ class ParcelFold:
                 if kind is not None:
                     self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
                 customer = event.data.customer_id or parcel.customer
-                for scope, cell in counted(parcel.channel, event.data.kind, customer, time // DAY_US, cohort):
+                day = time // DAY_US
+                for scope, cell in counted(parcel.channel, event.data.kind, customer, parcel.forwarder, day, cohort):
                     self._ledger.add(scope, cell, 1)
                 self._things.refer(parcel_id, parcel, key)
         elif isinstance(event, ComplaintClosed):
@@ -339,6 +346,11 @@ class ParcelFold:
                     cells[new] = cells.get(new, 0) + 1
                 if old:
                     cells[old] = cells.get(old, 0) - 1
+        if parcel.forwarder and before[LEFT_FIRST] != after[LEFT_FIRST]:
+            pair = forwarder_scope(parcel.forwarder, parcel.channel)
+            for key, n in ((after[LEFT_FIRST], 1), (before[LEFT_FIRST], -1)):
+                if key:
+                    self._ledger.add(pair, key, n)
 
     # -- what time alone changes -------------------------------------------------------------------------------
 

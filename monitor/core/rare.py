@@ -25,7 +25,8 @@ from monitor.core.vocabulary import END_TO_END
 
 #: Modes of incidents, in the order of the clocks; the first five are the kinds of cells from ``cells.EVENT`` on.
 RARE: Final = ("customs_hold", "security_return", "returned", "complaints", "empty_box", "misroute")
-COMPLAINTS: Final = [3, 4]
+EMPTY_BOX: Final = 4
+COMPLAINTS: Final = [3, EMPTY_BOX]
 MISROUTE: Final = 5
 #: The clock whose parcels are at risk; None for all parcels registered.
 AT_RISK: Final = (3, END_TO_END, END_TO_END, None, None, END_TO_END)

@@ -37,6 +37,11 @@ def customer_scope(customer: str, channel: str = "||") -> str:
     return f"customer|{channel}|{customer}"
 
 
+def forwarder_scope(forwarder: str, channel: str = "||") -> str:
+    """The scope of a forwarder, or of a forwarder's parcels on one channel."""
+    return f"forwarder|{channel}|{forwarder}"
+
+
 def channel_of(scope: str) -> str | None:
     """The channel whose scope this is; None for a wider one."""
     return scope.removeprefix("channel|") if scope.startswith("channel|") else None

@@ -139,7 +139,7 @@ class Things:
             channel = channel_id(said.destination, said.product, said.carrier)
             self._ledger.add(channel, c.cell(c.COMPLAINT, day), 1)
             self._ledger.add(channel, c.cell(c.COMPLAINT_DAY, day), 1)
-        for scope, cell in counted(channel, said.kind, said.customer_id or "", day, day):
+        for scope, cell in counted(channel, said.kind, said.customer_id or "", "", day, day):
             if cell >> 40 < c.EVENT:  # of a parcel's age nothing is known
                 self._ledger.add(scope, cell, 1)
 
@@ -165,7 +165,7 @@ class Things:
 
     def _match(self, ref: int, uid: str, parcel_id: str) -> None:
         parcel = self._parcels[parcel_id]
-        match = Matched(uid, parcel.registered_us, parcel_id, parcel.channel, parcel.customer)
+        match = Matched(uid, parcel.registered_us, parcel_id, parcel.channel, parcel.customer, parcel.forwarder)
         self._ledger.segment.matched.append(match)
         complaint = parcel.complaints.get(ref)
         if complaint is not None:

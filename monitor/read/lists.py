@@ -14,6 +14,7 @@ from monitor.core.contribution import DeadLetter, Position
 from monitor.core.fleet_fold import FleetHeader, complaints_in, in_flight
 from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Group
+from monitor.core.handovers import is_forwarder
 from monitor.core.incidents import TRAILING_DAYS, Incident, record
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
@@ -105,7 +106,7 @@ class Picture:
             if channel.ln_m > -1e300:
                 evidence.append((-channel.ln_m, labels, channel.ln_m))
         for scope, group in sorted(self.groups.items()):
-            if group.ln_m > -1e300:
+            if group.ln_m > -1e300 and not is_forwarder(scope):
                 labels = dict(zip(("scope", "country", "product", "carrier"), scope.split("|"), strict=True))
                 evidence.append((-group.ln_m, labels, group.ln_m))
         out["evidence_ln"] = [(labels, ln_m) for _, labels, ln_m in sorted(evidence, key=lambda e: e[0])]
