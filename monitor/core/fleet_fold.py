@@ -23,7 +23,7 @@ from monitor.core.alarms import Alarms
 from monitor.core.channel import Channel, add, is_warm, new_channel, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
-from monitor.core.groups import Group, Membership, judge_groups
+from monitor.core.groups import Day, Group, Membership, judge_groups
 from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
@@ -85,6 +85,7 @@ class FleetFold:
         self.header = header
         self.dead_letters: list[DeadLetter] = []
         self.changed: dict[str, Incident] = {}
+        self.judged: tuple[int, Membership, Day] | None = None  # the last judged day, for who looks on; no state
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
         self._membership: Membership | None = None
@@ -337,6 +338,7 @@ class FleetFold:
         silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
         held = [silent[part_of(name)] for name in names]
         verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held)
+        self.judged = day, membership, found
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
