@@ -37,7 +37,7 @@ class _Before:
 
 
 class Refold:
-    """Everything recorded up to ``until_us`` (µs), the tick at ``until_us`` closed.
+    """The ``lines``, all recorded up to ``until_us`` (µs), folded, the tick at ``until_us`` closed.
 
     ``world`` and ``then``: the state, and the same as the read side sees it; ``tallies``: what the baselines had learnt
     a tick before. Memory as :class:`~monitor.replay.driver.Replay`, and 32 bytes more for each event.
