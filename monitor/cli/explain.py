@@ -68,8 +68,11 @@ def explain(id_: str, place: Place, as_json: bool) -> None:
         print_watch_item(told)
     proof = told.get("verified")
     if proof is not None and not proof["equal"]:
-        names = ", ".join(one["figure"] for one in proof["differences"])
-        raise FoundProblem(f"The log does not give what is stored of incident {id_}: {names} differ. {proof['remedy']}")
+        differ = "; ".join(
+            f"{one['figure']} is stored as {json.dumps(one['stored'])}, the log gives {json.dumps(one['refolded'])}"
+            for one in proof["differences"]
+        )
+        raise FoundProblem(f"Incident {id_} is not what the log gives: {differ}. {proof['remedy']}")
 
 
 def _of_incident(log: Log, settings: Settings, stored: Incident | None, incident: Incident) -> Record:

@@ -60,13 +60,20 @@ def print_events(events: Sequence[Record]) -> None:
         (
             event["parcel_id"],
             _minute(event["time"]),
-            event.get("milestone") or event.get("kind") or event["type"],
+            _what(event),
             event.get("place") or event.get("country") or "",
             _POSITION.format(**event["position"]),
         )
         for event in events
     ]
     print_table(_EVENT_COLUMNS, rows, empty="(none)")
+
+
+def _what(event: Record) -> str:
+    if "milestone" in event:
+        return str(event["milestone"])
+    kind = event["type"].removesuffix(".v1")
+    return f"{kind} {event['kind']}" if "kind" in event else kind
 
 
 def _print_head(record: Record) -> None:
@@ -77,7 +84,7 @@ def _print_head(record: Record) -> None:
     click.echo(f"{record['severity'].upper()} {record['mode']} of {record['scope']['kind']} {about}")
     state = f"closed {_minute(record['closed_at'])}" if record["closed_at"] else "still open"
     click.echo(
-        f"Incident {record['incident_id']}, known by {_minute(record['known_by'])}, trouble since "
+        f"Incident {record['incident_id']}, known by {_minute(record['known_by'])} UTC, trouble since "
         f"{record['opened_at'][:10]}, {state}."
     )
     for name in ("acknowledged_by", "absorbed_by"):

@@ -17,7 +17,7 @@ from monitor.core.vocabulary import CLOCKS
 from monitor.read.behind import PARCELS_SHOWN, in_stage
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of, rule_of
-from monitor.read.sums import Baselines, Tallies, baseline, group_members, node_figures
+from monitor.read.sums import Baselines, Tallies, baseline, group_members, node_figures, strongest
 from monitor.read.watchlist import LEGS
 
 Record = dict[str, Any]
@@ -37,7 +37,6 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
     leg = min(stage(picture.parcels[id_]), len(LEGS) - 1)
     return {
         "kind": "watch_item",
-        "basis": STORED,
         "record": row,
         "rule": (
             f"An open parcel is listed when nothing was heard of it for longer than 95% of the parcels of its channel "
@@ -77,8 +76,10 @@ def proven(
     then: Picture, incident: Incident, tallies: Tallies | None, judged: tuple[int, Membership, Day] | None
 ) -> Record:
     """Rule and figures of an ``incident`` from the picture of ``known_by``: its sums, the baseline they were judged
-    against, and of a group its channels. ``tallies``: what the baselines had learnt before; ``judged``: the last
-    judged day. Both None where no day was judged."""
+    against (of a group, that of the channel which says most), and of a group its channels.
+
+    ``tallies``: what the baselines had learnt before; ``judged``: the last judged day. Both None where none was judged.
+    """
     rule, parameters = rule_of(incident, then.params)
     figures: Record = {"at_known_by": record(incident)["evidence"], **node_figures(then, incident)}
     name = channel_of(incident.scope)
@@ -87,6 +88,7 @@ def proven(
         if name is None:
             figures |= group_members(then, incident, judged, baselines)
         elif name in then.channels:
-            figures["baseline"] = baseline(baselines, name, then.channels[name])
+            channel = then.channels[name]
+            figures["baseline"] = baseline(baselines, name, channel, strongest(channel.evidence))
     figures["as_of"] = from_us(then.as_of_us)
     return {"kind": "incident", "basis": REFOLDED, "rule": rule, "parameters": parameters, "figures": figures}

@@ -163,9 +163,8 @@ class Baselines:
         return channel in self._rows
 
 
-def baseline(baselines: Baselines, name: str, channel: Channel) -> Record | None:
-    """What the strongest clock of a channel was judged against; None before anything was judged."""
-    best = strongest(channel.evidence)
+def baseline(baselines: Baselines, name: str, channel: Channel, best: tuple[int, int] | None) -> Record | None:
+    """What a clock of a channel, the first of ``best``, was judged against; None before anything was judged."""
     if best is None or name not in baselines:
         return None
     clock = best[0]
@@ -202,8 +201,10 @@ def group_members(
         if clock < len(CLOCKS) and name in baselines:
             row |= baselines.quantiles(name, clock)
         rows.append({key: value for key, value in row.items() if key not in ("clock", "alternative")})
-    rows.sort(key=lambda row: (-(row["channel_ln_m"] or -1e300), row["channel"]))
+    rows.sort(key=lambda row: -1e300 if row["ln_m"] is None else row["ln_m"], reverse=True)
+    first = str(rows[0]["channel"])
     return {
+        "baseline": baseline(baselines, first, picture.channels[first], best),
         "judged_day": None if judged is None else day_text(judged[0]),
         "left_out": left_out,
         "members_by": _at(group.evidence, clock, alternative)["clock"],

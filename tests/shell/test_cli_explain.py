@@ -193,6 +193,7 @@ def test_stored_figures_that_are_not_what_the_log_gives_are_named_with_both_valu
     assert "NOT VERIFIED" in text.stdout
     rows = [line.split() for line in text.stdout.splitlines()]
     assert ["parcels_at_risk", *map(str, figures["parcels_at_risk"])] in rows
+    assert f"is stored as {figures['parcels_at_risk'][0]}, the log gives {figures['parcels_at_risk'][1]}" in text.stderr
     for name in figures:
         assert name in text.stderr
         assert name in [row[0] for row in rows if row]
@@ -287,6 +288,7 @@ def test_a_group_is_told_with_its_channels_and_the_one_left_out(customs: World, 
     assert {name for name, row in rows.items() if row["named"]} == set(group["members"])
     assert [name for name, row in rows.items() if row["left_out"]] == [figures["left_out"]]
     assert figures["members_by"] == "customs_hold"
+    assert (figures["baseline"]["channel"], figures["baseline"]["clock"]) == (next(iter(rows)), "customs_hold")
     assert sum(row["observed"] for row in rows.values()) >= group["evidence"]["observed"]
     out = replayed(tmp_path, files=[customs.exported], until=group["known_by"])
     then = {one["channel"]: one["ln_m"] for one in out.lines("channels")}
