@@ -23,7 +23,7 @@ def print_incident(told: Record) -> None:
     _print_head(record)
     _print_proof(told["verified"])
     _print_rule(told)
-    _title(f"Sums when it became known ({_minute(record['known_by'])})")
+    _title(f"Sums when it became known ({_minute(figures['as_of'])})")
     _print_fixed(record, figures)
     if figures.get("sums"):
         click.echo()
@@ -118,7 +118,7 @@ def _print_rule(told: Record) -> None:
 
 
 def _print_fixed(record: Record, figures: Record) -> None:
-    evidence, forecast = figures["at_known_by"], record["forecast"]["complaints_next_14_days"]
+    evidence, forecast = figures["at_known_by"], figures["forecast"]["complaints_next_14_days"]
     unit = "scans" if "scans" in figures else "exits" if record["clock"] else "events"
     click.echo(
         f"ln M {_number(evidence['ln_m'])}; {unit} seen {_number(evidence['observed'])} of "
@@ -128,7 +128,7 @@ def _print_fixed(record: Record, figures: Record) -> None:
         click.echo(f"scans come {_number(figures['usual_lag_hours'])} hours late as a rule")
     ahead = f"{_number(forecast['expected'])} ({_number(forecast['low'])} to {_number(forecast['high'])})"
     expect = "" if record["severity"] == "feed" else f"; complaints to expect in 14 days: {ahead}"
-    click.echo(f"{many(record['parcels_at_risk'], 'parcel')} in flight{expect}")
+    click.echo(f"{many(figures['parcels_at_risk'], 'parcel')} in flight{expect}")
 
 
 def _print_members(figures: Record) -> None:

@@ -81,7 +81,14 @@ def proven(
     ``tallies``: what the baselines had learnt before; ``judged``: the last judged day. Both None where none was judged.
     """
     rule, parameters = rule_of(incident, then.params)
-    figures: Record = {"at_known_by": record(incident)["evidence"], **node_figures(then, incident)}
+    fixed = record(incident)
+    figures: Record = {
+        "as_of": from_us(then.as_of_us),
+        "at_known_by": fixed["evidence"],
+        "parcels_at_risk": fixed["parcels_at_risk"],
+        "forecast": fixed["forecast"],
+        **node_figures(then, incident),
+    }
     name = channel_of(incident.scope)
     if kind_of(incident) != "feed" and tallies is not None:
         baselines = Baselines(tallies)
@@ -90,5 +97,4 @@ def proven(
         elif name in then.channels:
             channel = then.channels[name]
             figures["baseline"] = baseline(baselines, name, channel, strongest(channel.evidence))
-    figures["as_of"] = from_us(then.as_of_us)
     return {"kind": "incident", "basis": REFOLDED, "rule": rule, "parameters": parameters, "figures": figures}
