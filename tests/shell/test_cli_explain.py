@@ -32,7 +32,6 @@ from monitor.wire.decode import decode_pack
 from monitor.wire.times import parse_time
 
 PARAMS = Params(shadow_days=40)
-WORLDS = {"customs": 3, "feed_outage": 4}  # scenario → seed
 Json = dict[str, Any]
 
 
@@ -77,9 +76,9 @@ def settings() -> Iterator[None]:
         yield
 
 
-def made(name: str, directory: Path) -> World:
+def made(directory: Path, name: str, seed: int, days: int, channels: int, volume: float) -> World:
     file, data = directory / f"{name}.jsonl", directory / name
-    write_world(name, WORLDS[name], file, 90, 10, date(2024, 3, 4), 0.4, None)
+    write_world(name, seed, file, days, channels, date(2024, 3, 4), volume, None)
     assert run("ingest", "--history", file, "--data", data).exit_code == 0
     fold(data)
     exported = directory / "exported.jsonl"
@@ -90,13 +89,13 @@ def made(name: str, directory: Path) -> World:
 @pytest.fixture(scope="module")
 def customs(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A country's customs holds many parcels: pages of a channel and of the country, and a ticket."""
-    return made("customs", tmp_path_factory.mktemp("customs"))
+    return made(tmp_path_factory.mktemp("customs"), "customs", 3, 90, 10, 0.4)
 
 
 @pytest.fixture(scope="module")
 def outage(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A feed falls silent."""
-    return made("feed_outage", tmp_path_factory.mktemp("outage"))
+    return made(tmp_path_factory.mktemp("outage"), "feed_outage", 1, 50, 6, 0.3)
 
 
 def tampered(world: World, incident: Json, change: Callable[[Incident], None]) -> None:
