@@ -123,6 +123,8 @@ class MadeViews:
             return None
         return {
             "kind": "incident",
+            "basis": "stored",
+            "verify": "channel-monitor explain 8f2c1d90a4b7e365",
             "record": self.incident_rows[0],
             "parcels": list(HOSTILE_IDS),
             "figures": {"now": {"ln_m": 13.4}, "channel": {"hidden_on_the_page": 1}},

@@ -1,18 +1,16 @@
-"""``channels``, ``incidents``, ``watchlist``, ``explain``: the page's lists on the terminal, from the whole log."""
+"""``channels``, ``incidents``, ``watchlist``: the page's lists on the terminal, from the whole log."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from monitor.cli.common import FoundProblem, json_option, settings_or_fail
+from monitor.cli.common import json_option, settings_or_fail
 from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.tables import print_table
 from monitor.cli.whole_log import picture_of
-from monitor.read.explain import explain as explain_id
 from monitor.read.lists import Picture
 
 Record = dict[str, Any]
@@ -107,64 +105,6 @@ def watchlist(place: Place, as_json: bool) -> None:
         ],
         empty="No parcel to chase.",
     )
-
-
-@click.command()
-@click.argument("id_", metavar="ID")
-@place_option
-@json_option
-def explain(id_: str, place: Place, as_json: bool) -> None:
-    """Why an incident or a parcel on the watchlist is there: the rule, the figures, the events behind it."""
-    from monitor.live.timeline import parcel_view
-
-    settings = settings_or_fail()
-    with open_log(settings, place) as log:
-        now = picture_of(log, settings)
-        told = explain_id(now, id_, now.watch_records())
-        if told is None:
-            raise FoundProblem(
-                f"There is no incident and no parcel on the watchlist with the id {id_!r}; "
-                "see `channel-monitor incidents` and `channel-monitor watchlist`."
-            )
-        parcels = [parcel_view(log, parcel_id, settings.params()) for parcel_id in told["parcels"]]
-    told["events"] = [
-        {"parcel_id": parcel["parcel_id"], **event} for parcel in parcels if parcel for event in parcel["events"]
-    ]
-    if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
-        return
-    click.echo(told["rule"] + "\n")
-    _print_nested(told["record"])
-    click.echo()
-    _print_nested(told["figures"])
-    click.echo(f"\nEvents of {len(told['parcels'])} parcels behind it:")
-    print_table(
-        ("PARCEL", "TIME", "EVENT", "PLACE", "LOG POSITION"),
-        [
-            (
-                event["parcel_id"],
-                event["time"][:16],
-                event.get("milestone") or event["type"],
-                event.get("place") or event.get("country") or "",
-                "{topic}-{partition}@{offset}[{index}]".format(**event["position"]),
-            )
-            for event in told["events"]
-        ],
-        empty="(none)",
-    )
-
-
-def _print_nested(value: Record, indent: int = 0) -> None:
-    for name, item in value.items():
-        if isinstance(item, dict):
-            click.echo(f"{' ' * indent}{name}:")
-            _print_nested(item, indent + 2)
-        elif isinstance(item, list) and item and isinstance(item[0], dict):
-            click.echo(f"{' ' * indent}{name}:")
-            print_table(tuple(item[0]), [tuple(row.values()) for row in item], empty="")
-        else:
-            text = ", ".join(map(str, item)) if isinstance(item, Sequence) and not isinstance(item, str) else item
-            click.echo(f"{' ' * indent}{name}: {'-' if text is None else text}")
 
 
 def _days(quantile: Record) -> str:

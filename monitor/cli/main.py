@@ -22,7 +22,7 @@ VERBS: Final[dict[str, str]] = {
     "channels": "monitor.cli.lists:channels",
     "incidents": "monitor.cli.lists:incidents",
     "watchlist": "monitor.cli.lists:watchlist",
-    "explain": "monitor.cli.lists:explain",
+    "explain": "monitor.cli.explain:explain",
     "act": "monitor.cli.act:act",
     "backup": "monitor.cli.backup:backup",
     "restore": "monitor.cli.backup:restore",

@@ -8,11 +8,12 @@ from __future__ import annotations
 from monitor.cli.common import Progress
 from monitor.live.state import saved_state
 from monitor.live.version import state_version
-from monitor.log.export import Exported, export_events
+from monitor.log.export import Exported, export_events, placed_lines
 from monitor.log.protocol import Log
 from monitor.read.lists import Picture
 from monitor.replay.driver import Replay, World
 from monitor.replay.outputs import picture
+from monitor.replay.refold import Refold
 from monitor.settings import Settings
 from monitor.wire.incoming import Incoming
 
@@ -41,3 +42,13 @@ def picture_of(log: Log, settings: Settings) -> Picture:
             parcels = {name: parcel for part in ended.parcels for name, parcel in part.items()}
             return Picture(params, parcels, ended.channels, ended.groups, ended.incidents, ended.fleet, last_us)
     return picture(world_of(log, settings))
+
+
+def refolded(log: Log, settings: Settings, until_us: int) -> tuple[Refold, int]:
+    """The log as it was at ``until_us``, folded now; and the number of its events."""
+    done = Exported()
+    reading, folding = Progress("{0:,} events read"), Progress("{0:,} of {1:,} events folded")
+    refold = Refold(settings.params(), until_us, placed_lines(log, done, until_us), reading, folding)
+    reading.clear()
+    folding.clear()
+    return refold, done.events

@@ -79,7 +79,12 @@ def p95_days(increments: Floats) -> Ints:
 
     ``increments`` is ``[…, age]``; the result counts whole days: an age of 0 means the same UTC day, so 1.
     """
-    reached = np.cumsum(increments, axis=-1) >= -np.log(0.05)
+    return days_until(increments, 0.05)
+
+
+def days_until(increments: Floats, left: float) -> Ints:
+    """The same for the day by which a share ``left`` of the parcels (above 0, below 1) is still there."""
+    reached = np.cumsum(increments, axis=-1) >= -np.log(left)
     first = np.argmax(reached, axis=-1)
     out: Ints = np.where(reached.any(axis=-1), first, increments.shape[-1] - 1).astype(np.int64) + 1
     return out

@@ -28,8 +28,8 @@ from monitor.core.facets import DAYS_KEPT, Facet, counted, is_facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
-from monitor.core.groups import Group, Membership, judge_groups
-from monitor.core.handovers import Handovers
+from monitor.core.groups import Day, Group, Membership, judge_groups
+from monitor.core.handovers import PLACE_OF, Handovers
 from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.params import Params
@@ -94,6 +94,7 @@ class FleetFold:
         self.header = header
         self.dead_letters: list[DeadLetter] = []
         self.changed: dict[str, Incident] = {}
+        self.judged: tuple[int, Membership, Day] | None = None  # the last judged day, for who looks on; no state
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
         self._membership: Membership | None = None
@@ -388,16 +389,21 @@ class FleetFold:
         held = [silent[part_of(name)] for name in names]
         hushed = self._bursts.is_hushed(day)
         verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed)
+        self.judged = day, membership, found
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
-        shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
         rows = {name: row for row, name in enumerate(names)}
         log_days = day - first_day
         may_page = log_days >= self.params.shadow_days
         rising = self._handovers.judge(day, at_us, may_page, rows, found, lambda some: self._stock(some, day))
+        elsewhere = self._handovers.explained()
+        for name, mode in elsewhere:
+            if name in rows:
+                found.judged[rows[name], PLACE_OF[mode]] = False  # and so no evidence of other groups
+        shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
         self._alarms.after_day(
             day,
@@ -409,7 +415,7 @@ class FleetFold:
             membership,
             unheard,
             lambda some: self._stock(some, day),
-            self._handovers.explained(),
+            elsewhere,
             rising,
         )
 

@@ -118,6 +118,36 @@ def without_the_best(
     return np.where(number[..., None] > 1, total - np.where(np.isfinite(left_out), left_out, 0.0), 0.0), number
 
 
+def _active(found: Day, membership: Membership, explained: Sequence[str]) -> NDArray[np.bool_]:
+    """Which members speak for their groups, ``[member, clock]``: those judged, if no group explains them but this."""
+    rows, group = membership.rows, membership.group
+    active = found.judged[rows]
+    if explained:
+        taken = np.zeros(len(membership.names), dtype=bool)
+        own = np.isin(group, [membership.number[scope] for scope in explained])
+        taken[rows[own]] = True
+        active = active & (~taken[rows] | own)[:, None]
+    return active
+
+
+def best_witness(
+    found: Day, membership: Membership, explained: Sequence[str], scope: str, clock: int, alternative: int
+) -> str | None:
+    """The channel k that a group's ℓ of a day leaves out; None for what is no group, or has one judged member at most.
+
+    ``explained`` as in :func:`judge_groups`.
+    """
+    i = membership.number.get(scope)
+    if i is None:
+        return None
+    part = slice(int(membership.starts[i]), int(membership.starts[i]) + membership.sizes[i])
+    rows, on = membership.rows[part], _active(found, membership, explained)[part, clock]
+    if on.sum() < 2:
+        return None
+    score = found.before[rows, clock, alternative] + found.raw[rows, clock, alternative]
+    return membership.names[int(rows[int(np.argmax(np.where(on, score, -np.inf)))])]
+
+
 def judge_groups(
     day: int,
     found: Day,
@@ -134,12 +164,7 @@ def judge_groups(
     if not membership.scopes:
         return {}
     rows, group, starts = membership.rows, membership.group, membership.starts
-    active = found.judged[rows]
-    if explained:
-        taken = np.zeros(len(membership.names), dtype=bool)
-        own = np.isin(group, [membership.number[scope] for scope in explained])
-        taken[rows[own]] = True
-        active = active & (~taken[rows] | own)[:, None]
+    active = _active(found, membership, explained)
     raw, number = without_the_best(found.raw[rows], found.before[rows], active, group, starts)
     exits: Floats = np.add.reduceat(found.exits[rows] * active, starts)
     expected: Floats = np.add.reduceat(found.expected[rows] * active, starts)

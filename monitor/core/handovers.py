@@ -37,6 +37,8 @@ SIGN: Final = 0.5  # CUSUM from which on a pair shows something of its own
 RISING_LN_M: Final = 0.5
 #: The judged clocks of a pair: places in what is judged of a channel.
 PLACES: Final = (0, len(CLOCKS) + EMPTY_BOX)
+#: Mode of a forwarder's incident → its place.
+PLACE_OF: Final = {"no_first_scan": PLACES[0], "empty_box": PLACES[1]}
 _LOG_TIMES: Final = np.log(TIMES)
 _TIMES_LESS_ONE: Final = np.array(TIMES) - 1
 

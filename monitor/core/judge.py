@@ -49,23 +49,20 @@ def judge_day(
     verdicts: dict[str, Judged] = {}
     if not rows.size:
         return verdicts, found
-    bands = Bands(channels[0].risk.shape[1] - 1)
-    carriers, lanes, countries = _lanes(names)
-    tally = np.stack([ch.tally for ch in channels])
-    parents = _parent_hazards(tally, countries, lanes, bands)
+    carriers, _, _ = _lanes(names)
+    hazards_of = StageHazards(names, [ch.tally for ch in channels])
     factor = _weekday_factor(channels, carriers, day % 7)
     cv2 = cv2_of(np.stack([ch.spread for ch in channels]))
     rates, known = rare.hazards(np.stack([ch.rare for ch in channels]), rare.parents_of(names))
     blocks = []
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        hazards = shrink(tally[block, 0], tally[block, 1], parents[lanes[block]], KAPPA[2], bands)
         blocks.append(
             Block(
                 day,
                 [int(i) for i in block],
                 channels,
-                cumulative(hazards),
+                cumulative(hazards_of(block)),
                 factor[block],
                 (rates[block], known[block]),
                 params,
@@ -90,6 +87,22 @@ def judge_day(
             ]
         )
     return verdicts, found
+
+
+class StageHazards:
+    """What is usual, down from the whole to each channel, from the ``tallies`` of all channels in the order of
+    ``names`` (sorted)."""
+
+    def __init__(self, names: Sequence[str], tallies: Sequence[Floats]) -> None:
+        self._tally = np.stack(tallies)
+        _, self._lanes, countries = _lanes(names)
+        self._bands = Bands(self._tally.shape[-1])
+        self._parents = _parent_hazards(self._tally, countries, self._lanes, self._bands)
+
+    def __call__(self, rows: Ints) -> Floats:
+        """Hazards of some channels, ``[row, clock, age]``."""
+        tally = self._tally[rows]
+        return shrink(tally[:, 0], tally[:, 1], self._parents[self._lanes[rows]], KAPPA[2], self._bands)
 
 
 def _lanes(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:

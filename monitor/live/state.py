@@ -138,6 +138,20 @@ def saved_state(log: Log, params: Params) -> SavedState:
         )
 
 
+def saved_incident(log: Log, incident_id: str) -> Incident | None:
+    """An incident as the last checkpoint wrote it, whatever version of the folds made it; None where there is none, or
+    that version kept incidents in another form. Raises :class:`~monitor.log.records.LogError`."""
+    value, key = None, incident_id.encode()
+    for change in log.changes(Shard(CONTRIBUTIONS, 0)):
+        if change.table == "incidents" and change.key == key:
+            value = change.value
+    try:
+        found: Incident | None = None if value is None else decoder(Incident)(value)
+    except msgspec.MsgspecError:
+        return None
+    return found
+
+
 def unfolded(log: Log, headers: Mapping[Shard, int] | None = None) -> dict[Shard, int]:
     """For each shard the records of the log that its last checkpoint does not cover. Raises
     :class:`~monitor.log.records.LogError`."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from monitor.core.events import Event, Rejected, from_us, route, to_us, type_of
+from monitor.core.events import Event, Rejected, from_us, route, to_us
 from monitor.core.ledger import Header
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel, outcome
@@ -14,22 +12,10 @@ from monitor.core.parcel_fold import ParcelFold
 from monitor.core.vocabulary import DAY_US
 from monitor.log.protocol import Log
 from monitor.log.topics import EVENTS
+from monitor.read.told import told
 from monitor.wire.decode import decode_pack
 
 Record = dict[str, Any]
-_SAID = (
-    "milestone",
-    "kind",
-    "stage",
-    "outcome",
-    "country",
-    "place",
-    "carrier",
-    "raw_code",
-    "raw_text",
-    "via",
-    "reason",
-)
 
 
 def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
@@ -39,7 +25,7 @@ def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
     events = []
     for recorded_us, event, raw, position in _events_of(log, parcel_id):
         fold.apply(event, recorded_us, raw, ())
-        events.append(_told(event, recorded_us, position))
+        events.append(told(event, recorded_us, position))
     parcel = parcels.get(parcel_id)
     if parcel is None or not parcel.channel:
         return None
@@ -53,7 +39,7 @@ def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
         "registered_at": from_us(parcel.registered_us),
         "promised_by": None if due_us is None else from_us(due_us),
         "last_scan_at": from_us(parcel.last_us) if parcel.last_us else None,
-        "events": sorted(events, key=lambda told: (told["time"], told["recordedtime"])),
+        "events": sorted(events, key=lambda one: (one["time"], one["recordedtime"])),
     }
 
 
@@ -67,10 +53,3 @@ def _events_of(log: Log, parcel_id: str) -> list[tuple[int, Event, bytes, Record
             position = {"topic": EVENTS, "partition": record.partition, "offset": record.offset, "index": index}
             found.append((recorded, event, raw, position))
     return found
-
-
-def _told(event: Event, recorded_us: int, position: Record) -> Record:
-    said = msgspec.to_builtins(event.data)
-    told: Record = {"time": from_us(to_us(event.time)), "recordedtime": from_us(recorded_us), "type": type_of(event)}
-    told |= {name: said[name] for name in _SAID if said.get(name) is not None}
-    return told | {"position": position}

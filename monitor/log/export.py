@@ -23,6 +23,7 @@ _EVENT: Final = 0
 _TICK: Final = 1  # behind the events recorded at the same instant
 
 _Placed = tuple[int, int, int, int, int, bytes]  # recorded µs, event or tick, partition, offset, index, bytes
+Place = tuple[int, int, int]  # partition, offset, index of an event in the topic events
 
 
 @dataclass(slots=True)
@@ -40,10 +41,20 @@ def export_events(log: Log, done: Exported) -> Iterator[bytes]:
 
     Raises :class:`~monitor.log.records.LogError`.
     """
+    return (line for _, line in placed_lines(log, done))
+
+
+def placed_lines(log: Log, done: Exported, until_us: int | None = None) -> Iterator[tuple[Place, bytes]]:
+    """The same lines, each with its place in the log; up to and with what was recorded at ``until_us`` (µs).
+
+    Raises :class:`~monitor.log.records.LogError`.
+    """
     streams = [_placed(log, partition, end, done) for partition, end in enumerate(log.ends(EVENTS))]
     last_tick: int | None = None
     sequence = 0
-    for recorded_us, kind, _, _, _, raw in heapq.merge(*streams):
+    for recorded_us, kind, partition, offset, index, raw in heapq.merge(*streams):
+        if until_us is not None and recorded_us > until_us:
+            return
         if kind == _TICK:
             if last_tick is not None and recorded_us <= last_tick:
                 continue
@@ -52,7 +63,7 @@ def export_events(log: Log, done: Exported) -> Iterator[bytes]:
         else:
             done.events += 1
         sequence += 1
-        yield with_sequence(with_recorded(raw, recorded_us), sequence)
+        yield (partition, offset, index), with_sequence(with_recorded(raw, recorded_us), sequence)
 
 
 def _placed(log: Log, partition: int, end: int, done: Exported) -> Iterator[_Placed]:

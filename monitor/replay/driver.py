@@ -22,7 +22,7 @@ from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
 from monitor.core.facets import Facet
 from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
-from monitor.core.groups import Group
+from monitor.core.groups import Day, Group, Membership
 from monitor.core.identity import raw_hash
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Header, Thing
@@ -57,6 +57,7 @@ class World:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     duplicates: int = 0  # repeats of lines that are no events; those of events are counted by the folds
     as_of_us: int | None = None
+    judged: tuple[int, Membership, Day] | None = None  # the last judged day and what it gave the channels; no state
 
     def sha256(self) -> str:
         """Hash of the state."""
@@ -194,6 +195,7 @@ class Replay:
         fleet.step(parcels.take("replay", 0, (packs if ticks is None else ticks.packs) + 1))
         fleet.settle()
         world.as_of_us = last
+        world.judged = fleet.judged
         world.duplicates = self._repeats
         world.dead_letters = [*self._refused.values()]
         for letter in (*parcels.dead_letters, *fleet.dead_letters):

@@ -141,6 +141,7 @@ async def incident(request: web.Request) -> web.Response:
     row = find_incident(request)
     by_name = {channel["channel"]: channel for channel in site.views.channels()}
     members = [(name, joined, by_name.get(name)) for name, joined in _members(row)]
+    explanation = site.views.explain(row["incident_id"]) or {}
     return site.page(
         request,
         "incident.html.j2",
@@ -148,13 +149,14 @@ async def incident(request: web.Request) -> web.Response:
         row=row,
         members=members,
         scale=_scale("loss_ratio", [channel["recent"] for _, _, channel in members if channel]),
-        explanation=_beside(site.views.explain(row["incident_id"]) or {}),
+        explanation=_beside(explanation),
+        verify=explanation.get("verify"),
     )
 
 
 def _beside(explanation: Record) -> Record:
-    """The explanation without what the page shows already: the record and the figures of its channels."""
-    rest = {name: part for name, part in explanation.items() if name not in ("kind", "record")}
+    """The explanation without what the page shows otherwise: the record, the figures of its channels, how to verify."""
+    rest = {name: part for name, part in explanation.items() if name not in ("kind", "record", "basis", "verify")}
     if isinstance(rest.get("figures"), dict):
         rest["figures"] = {name: part for name, part in rest["figures"].items() if name != "channel"}
     return rest

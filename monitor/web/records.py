@@ -13,7 +13,10 @@ from monitor.wire.records import Incident, LogPosition
 class IncidentDetail(Incident):
     """An incident with what is known about how it came to be."""
 
-    explanation: dict[str, Any] | None = Field(description="Sums, baseline, rule and events; null when none are kept.")
+    explanation: dict[str, Any] | None = Field(
+        description="Rule, parameters, figures and parcels as stored (`basis`), and the command that proves them from "
+        "the log (`verify`); null when none are kept."
+    )
 
 
 class TimelineEvent(Model):

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.core import evidence as ev
 from monitor.core.baseline import cumulative
-from monitor.core.groups import Day, Membership, judge_groups, without_the_best
+from monitor.core.groups import Day, Membership, best_witness, judge_groups, without_the_best
 
 NAMES = ("BR|shoe|wolf", "DE|shoe|post/air", "DE|tablet|post/air", "RU|shoe|post", "RU|tablet|post", "RU|tablet|wolf")
 
@@ -117,3 +117,33 @@ def test_what_an_open_incident_explains_speaks_for_no_other_group(explained: tup
     assert verdicts["carrier|||post"].ln_m > 10
     assert verdicts["carrier|||wolf"].ln_m > 1
     assert ("country|RU||" in verdicts) == (not explained)
+
+
+def test_the_best_witness_is_the_channel_whose_evidence_is_left_out() -> None:
+    membership = Membership(NAMES)
+    rng = np.random.default_rng(7)
+    found = Day(len(NAMES))
+    found.raw[:] = rng.normal(size=found.raw.shape)
+    found.before[:] = rng.exponential(size=found.before.shape)
+    found.judged[:] = rng.random(found.judged.shape) < 0.8
+    explained = ["carrier|||wolf"]
+    taken = set(membership.members("carrier|||wolf"))
+    told = set()
+    for scope in membership.scopes:
+        for clock in range(found.judged.shape[1]):
+            mine = [
+                NAMES.index(name)
+                for name in membership.members(scope)
+                if found.judged[NAMES.index(name), clock] and (scope in explained or name not in taken)
+            ]
+            witness = best_witness(found, membership, explained, scope, clock, 2)
+            told.add(witness is None)
+            if len(mine) < 2:
+                assert witness is None
+                continue
+            assert witness is not None
+            raw, before = found.raw[mine, clock, 2], found.before[mine, clock, 2]
+            rest = raw.sum() - found.raw[NAMES.index(witness), clock, 2]
+            assert rest == pytest.approx(_trimmed(list(raw), list(before), [True] * len(mine)))
+    assert told == {True, False}
+    assert best_witness(found, membership, [], "country|BR||", 0, 0) is None

@@ -256,6 +256,8 @@ def test_the_incident_page_shows_members_those_that_joined_and_how_we_know(ask: 
     assert link("channels", CHANNEL) in page.links
     assert "2026-03-11 08:00" in page.text
     assert "page when ln M reaches 12.0" in page.text
+    assert "figures as stored" in page.text
+    assert f"channel-monitor explain {PAGE}" in page.text
     assert "events/1 @ 0 #3" in page.text
     assert {link("parcels", id_) for id_ in HOSTILE_IDS} <= set(page.links)
     assert "hidden on the page" not in page.text

@@ -1,0 +1,104 @@
+"""The rules by which incidents are raised, in words and with their parameters: one table, by the kind of scope."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitor.core import feeds
+from monitor.core.evidence import ALTERNATIVES
+from monitor.core.incidents import Incident
+from monitor.core.params import Params
+from monitor.core.rare import RARE
+
+#: Text with places for parameters, and their names.
+_Rule = tuple[str, tuple[str, ...]]
+
+_CHANNEL: Final[_Rule] = (
+    f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
+    f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
+    "frequency (e-detector). ln M of their mean opens a ticket at {ticket_ln_m:g} and pages at {page_ln_m:g}, unless "
+    "a group of channels explains it; it closes after {close_days} days below {close_ln_m:g}. Slowness within "
+    "{margin:.0%} is no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the first "
+    "{shadow_days} days of a log, for complaints and returns in the first {late_shadow_days}.",
+    (
+        "ticket_ln_m",
+        "page_ln_m",
+        "close_ln_m",
+        "close_days",
+        "margin",
+        "learn_ln_m",
+        "shadow_days",
+        "late_shadow_days",
+    ),
+)
+_GROUP: Final[_Rule] = (
+    "Each judged day, the evidence of the channels of the group is added up, that of the one with the most left out: "
+    "what remains is shared. A page of one of them (ln M of {page_ln_m:g}) goes to the group where ln M of the rest "
+    "is at least {corroborate_ln_m:g}; {group_page_ln_m:g} of the rest pages by itself. It closes after {close_days} "
+    "days on which the group is below {close_ln_m:g} and all its channels below {ticket_ln_m:g}.",
+    (
+        "page_ln_m",
+        "group_page_ln_m",
+        "corroborate_ln_m",
+        "ticket_ln_m",
+        "close_ln_m",
+        "close_days",
+        "margin",
+        "learn_ln_m",
+        "shadow_days",
+    ),
+)
+_FEED: Final[_Rule] = (
+    "The scans recorded in each tick are compared with what that tick of the week usually brings. The feed is silent "
+    "when a CUSUM of what is missing reaches {silent_score:g} over {silent_ticks} ticks, late when its scans come "
+    "{late_times:g} times as late as usual and by more than {late_hours:g} hours for {late_ticks} ticks. It is back "
+    "after {back_ticks} ticks with {back_ratio:.0%} of what is expected. Meanwhile its channels are not judged; their "
+    "incidents stay as they are.",
+    (
+        "silent_score",
+        "silent_ticks",
+        "late_times",
+        "late_hours",
+        "late_ticks",
+        "back_ticks",
+        "back_ratio",
+        "tick_hours",
+    ),
+)
+_OTHER: Final[_Rule] = (
+    "How incidents of this kind are raised is told in docs/detection.md; the parameters beside are those of the "
+    "thresholds on evidence.",
+    ("ticket_ln_m", "page_ln_m", "group_page_ln_m", "close_ln_m", "close_days"),
+)
+
+#: Kind of a scope → its rule. What is not here has the last one.
+_RULES: Final[dict[str, _Rule]] = {
+    "channel": _CHANNEL,
+    "feed": _FEED,
+    **dict.fromkeys(
+        ("country", "carrier", "carrier_country", "country_product", "carrier_product", "forwarder", "batch"), _GROUP
+    ),
+}
+
+_CONSTANTS: Final[dict[str, float]] = {
+    "silent_score": feeds.SILENT_SCORE,
+    "silent_ticks": feeds.SILENT_TICKS,
+    "late_times": feeds.LATE_TIMES,
+    "late_hours": feeds.LATE_HOURS,
+    "late_ticks": feeds.LATE_TICKS,
+    "back_ticks": feeds.BACK_TICKS,
+    "back_ratio": feeds.BACK_RATIO,
+}
+
+
+def kind_of(incident: Incident) -> str:
+    """The kind of an incident's scope: ``channel``, ``country``, ``feed`` …"""
+    return incident.scope.split("|", 1)[0]
+
+
+def rule_of(incident: Incident, params: Params) -> tuple[str, dict[str, float]]:
+    """The rule behind an incident as a sentence, and the parameters in it by name."""
+    text, names = _RULES.get(kind_of(incident), _OTHER)
+    values = {**_CONSTANTS, **params.as_dict()}
+    parameters = {name: values[name] for name in names}
+    return text.format(**parameters), parameters
