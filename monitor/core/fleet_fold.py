@@ -393,12 +393,12 @@ class FleetFold:
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
                 self.channels[name] = channel
-        if not verdicts:
-            return  # nothing was reported at all: that resolves nothing
         rows = {name: row for row, name in enumerate(names)}
         log_days = day - first_day
         may_page = log_days >= self.params.shadow_days
         rising = self._handovers.judge(day, at_us, may_page, rows, found, lambda some: self._stock(some, day))
+        if not verdicts:
+            return  # nothing was reported at all: that resolves nothing
         elsewhere = self._handovers.explained()
         for name, mode in elsewhere:
             if name in rows:
