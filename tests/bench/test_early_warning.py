@@ -65,6 +65,13 @@ def test_a_stalled_channel_is_scored(kept: Path) -> None:
     assert len(rows([found])) == 1
 
 
+def test_the_story_of_a_fault_tells_its_evidence_by_day(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge(Case("stall", 3, stratum="small"), TINY, YOUNG, kept, explain=True)
+    told = capsys.readouterr().out
+    assert "== stall seed 3 number 0 small" in told
+    assert ", phi " in told
+
+
 def test_the_proof_holds_every_figure_of_a_fault(kept: Path) -> None:
     wanted = [Case("quiet", 3), Case("stall", 3, stratum="small")]
     text = "\n".join(report(prove_all(wanted, TINY, YOUNG, kept, jobs=1)))

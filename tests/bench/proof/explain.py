@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from monitor.core.baseline import Floats
 from monitor.core.channel import Channel
+from monitor.core.evidence import LN_M, tempering
 from monitor.core.groups import Group
 from monitor.core.scope import groups_of
+from monitor.core.spread import cv2_of
 from monitor.core.vocabulary import DAY_US
 from monitor.replay.backtest.facts import Facts
 from monitor.replay.driver import World
@@ -31,7 +36,7 @@ class Story:
     plan: Plan
     channels: list[str]
     start_us: int
-    told: dict[int, list[str]] = field(default_factory=dict)
+    told: dict[int, str] = field(default_factory=dict)
 
     def tick(self, tick_us: int, world: World) -> None:
         """Note the day that was judged last, if the story is about it."""
@@ -39,19 +44,24 @@ class Story:
         since = day - self.start_us // DAY_US
         if day in self.told or not FIRST <= since <= LAST:
             return
-        cells = [f"{name} {_evidence(world.channels[name])}" for name in self.channels if name in world.channels]
+        names = [name for name in self.channels if name in world.channels]
+        nodes, cv2 = list(world.channels), cv2_of(np.stack([node.spread for node in world.channels.values()]))
+        weights = [_tempering(world.channels[name], cv2[nodes.index(name)]) for name in names]
+        cells = [
+            f"{name} {_evidence(world.channels[name])}, phi {phi:.1f}" for name, phi in zip(names, weights, strict=True)
+        ]
         scopes = {scope for name in self.channels for scope in groups_of(name) if scope in world.groups}
         groups = sorted(scopes, key=lambda scope: -world.groups[scope].ln_m)[:MOST_GROUPS]
         cells += [f"[{scope} {_evidence(world.groups[scope])} fit {world.groups[scope].fit:.1f}]" for scope in groups]
         known = round(tick_us / DAY_US - self.start_us / DAY_US, 2)
-        self.told[day] = [f"    day {since:>3} (known {known:>5}): " + "; ".join(cells)]
+        self.told[day] = f"    day {since:>3} (known {known:>5}): " + "; ".join(cells)
 
     def lines(self, case: Case, score: Score, known: Facts) -> list[str]:
         """The whole story."""
         out = [f"== {case.scenario} seed {case.seed} number {case.number} {case.stratum}"]
         out += [f"  {fault}" for fault in score.faults]
         days = sorted(self.told)
-        out += [line for i, day in enumerate(days) if not i % EVERY for line in self.told[day]]
+        out += [self.told[day] for day in days[::EVERY]]
         mine = {name for item in self.plan.planted for name in item.members}
         for record in known.records:
             since = (parse_time(record["known_by"]) - self.start_us) / DAY_US
@@ -68,6 +78,12 @@ class Story:
 def _evidence(node: Channel | Group) -> str:
     """ln M, and the mode, clock and alternative that say most."""
     return f"{node.ln_m:.1f} {strongest(node)}"
+
+
+def _tempering(node: Channel, cv2: Floats) -> float:
+    """φ of the clock that says most: the weight of its evidence is 1/φ (holiday windows left out)."""
+    clock = int(np.argmax(node.evidence[LN_M])) // node.evidence.shape[-1]
+    return float(tempering(cv2, node.trail.sum(axis=-1))[clock])
 
 
 def explanation(plan: Plan) -> Story | None:

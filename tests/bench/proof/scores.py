@@ -49,6 +49,8 @@ class Fault:
     feed_incidents: int
     shadow: bool
     """it began before a page was possible"""
+    open_before: bool
+    """a page that touches a planted channel was open at its start: such a fault cannot be paged by itself"""
     days_to_evidence: float | None = None
     """until ln M of a planted channel was worth a page"""
     days_to_shared: float | None = None
@@ -155,6 +157,18 @@ def _fault(truth: Mapping[str, Any], per_day: float, known: Facts, assessed: Ass
         tickets=sum(record["severity"] == "ticket" for _, record in touching),
         feed_incidents=sum(record["severity"] == "feed" for _, record in touching),
         shadow=start < known.first_page_us,
+        open_before=any(_is_open_page(record, truth["channels"], start) for record in known.records),
+    )
+
+
+def _is_open_page(record: Mapping[str, Any], channels: Sequence[str], at_us: int) -> bool:
+    """Whether a page that touches one of ``channels`` was known and not closed at a moment."""
+    closed = record["closed_at"]
+    return (
+        record["severity"] == "page"
+        and parse_time(record["known_by"]) < at_us
+        and (closed is None or parse_time(closed) > at_us)
+        and not set(channels).isdisjoint(record["members"])
     )
 
 

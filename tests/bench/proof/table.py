@@ -14,6 +14,7 @@ COLUMNS = (
     ("n", 4),
     ("page, days", 18),
     ("evid", 6),
+    ("open", 6),
     (">30 d", 7),
     (">60 d", 7),
     ("pages", 7),
@@ -26,11 +27,11 @@ COLUMNS = (
     ("cpu s", 7),
 )
 HEAD = f"{'scenario':18}" + "".join(f"{name:>{width}}" for name, width in COLUMNS)
-NOTES = """page: days from start to page, median (quartiles), never = inf; evid: until ln M of a channel
-or of their group was worth a page, median; >30, >60: share without a page by then;
-pages: mean pages an event; lead: median days from the page to the complaint alarm (or the end of the log);
-first: share whose first page names the planted scope; named: share in which it is named at all, after how many days
-(median); tick: tickets an event; false: pages a week on 500 channels that no planted fault explains, 95% interval
+NOTES = """page: days from start to page, median (quartiles), never = inf; evid: until ln M of a channel or of their
+group was worth a page, median; open: share with a page on a planted channel open at the start; >30, >60: share without
+a page by then; pages: mean pages an event; lead: median days from the page to the complaint alarm (or the end of the
+log); first: share whose first page names the planted scope; named: share in which it is named at all, after how many
+days (median); tick: tickets an event; false: pages a week on 500 channels that no planted fault explains, 95% interval
 (worlds of one seed share their false pages: only the quiet rows are a measurement); cpu: fleet fold of a world."""
 
 
@@ -89,6 +90,7 @@ def row(name: str, scores: Sequence[Score]) -> str:
         str(n),
         page if n else "-",
         days(evidence),
+        percent(sum(fault.open_before for fault in found) / n if n else None),
         percent(missed(found, 30)),
         percent(missed(found, 60)),
         f"{sum(fault.pages for fault in found) / n:.1f}" if n else "-",
