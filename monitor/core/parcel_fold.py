@@ -296,10 +296,10 @@ class ParcelFold:
                 lag = lag if lag < LAG_CAP_HOURS else LAG_CAP_HOURS
                 segment.lags[lag] = segment.lags.get(lag, 0) + 1
                 scans[1] += lag
-            country = data.country
-            if country is not None and country != parcel.origin and not parcel.channel.startswith(country):
-                for key, n in see_abroad(parcel, c.country_number(country), time):
-                    self._ledger.add(parcel.channel, key, n)
+        country = data.country
+        if country is not None and parcel.kept == FULL and country not in (parcel.origin, parcel.channel[:2]):
+            for key, n in see_abroad(parcel, c.country_number(country), time):
+                self._ledger.add(parcel.channel, key, n)
         feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time

@@ -70,7 +70,9 @@ def _some(**fields: Any) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _registered(parcel: str, channel: Any, order: str | None, promised: float | None) -> tuple[str, str, Document]:
+def _registered(
+    parcel: str, channel: Any, order: str | None, promised: float | None, whose: tuple[str | None, str | None]
+) -> tuple[str, str, Document]:
     destination, product, carrier, service = channel
     data = _some(
         parcel_id=parcel,
@@ -80,14 +82,16 @@ def _registered(parcel: str, channel: Any, order: str | None, promised: float | 
         service=service,
         order_id=order,
         promised_days=promised,
+        forwarder=whose[0],
+        customer_id=whose[1],
     )
     return "parcel.registered.v1", parcel, data
 
 
-def _opened(complaint: str, about: tuple[Any, ...]) -> tuple[str, str, Document]:
+def _opened(complaint: str, about: tuple[Any, ...], customer: str | None) -> tuple[str, str, Document]:
     parcel, order, lane = about
-    kind = "empty_box" if complaint == "C1" else "not_received"
-    data = _some(complaint_id=complaint, kind=kind, parcel_id=parcel, order_id=order)
+    kind = {"C1": "empty_box", "C2": "counterfeit"}.get(complaint, "not_received")
+    data = _some(complaint_id=complaint, kind=kind, parcel_id=parcel, order_id=order, customer_id=customer)
     if lane is not None:
         data |= {"destination": lane[0], "product": lane[1], "carrier": lane[2]}
     return "complaint.opened.v1", parcel or complaint, data
@@ -104,6 +108,7 @@ registrations = st.builds(
     st.sampled_from([*CHANNELS, CHANNELS[0], CHANNELS[0]]),
     maybe_order,
     st.sampled_from([None, 3, 10.5]),
+    st.sampled_from([(None, None), ("F0", None), ("F|1", "U0"), ("F0", "U|1")]),
 )
 scans = st.builds(
     lambda parcel, milestone, country: (
@@ -116,7 +121,7 @@ scans = st.builds(
     st.sampled_from([None, None, "CN", "RU", "BR", "MY"]),
 )
 others = st.one_of(
-    st.builds(_opened, st.sampled_from(COMPLAINTS), _about),
+    st.builds(_opened, st.sampled_from(COMPLAINTS), _about, st.sampled_from([None, None, "U0", "U|1"])),
     st.builds(
         lambda c, p: ("complaint.closed.v1", p or c, _some(complaint_id=c, parcel_id=p)),
         st.sampled_from(COMPLAINTS),
