@@ -17,6 +17,7 @@ from monitor.core.groups import Group, Membership
 from monitor.core.incidents import (
     Incident,
     Joined,
+    Stock,
     judge_incident,
     keeps_from_learning,
     mode_of,
@@ -37,7 +38,7 @@ RISING_LN_M: Final = 0.5  # a group is rising from here up to the level of corro
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
-Stock = Callable[[Iterable[str]], tuple[int, int]]
+StockOf = Callable[[Iterable[str]], Stock]
 
 
 class Alarms:
@@ -86,7 +87,7 @@ class Alarms:
         groups: Mapping[str, Group],
         membership: Membership,
         held: Set[str],
-        stock: Stock,
+        stock: StockOf,
     ) -> None:
         """Bring all incidents up to date. ``log_days``: the age of the log. ``verdicts`` of channels, ``shared`` of
         groups; ``held`` channels were not judged because their feed is silent: that resolves nothing."""

@@ -42,6 +42,7 @@ class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
     registered_us: int
     parcel_id: str
     channel: str
+    promised_days: int | None = None
 
 
 class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):

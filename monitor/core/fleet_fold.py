@@ -15,6 +15,7 @@ The watermark is the grid time less the 90% quantile of the reporting lag of clo
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
+from functools import cache
 
 from msgspec import Struct
 
@@ -23,9 +24,11 @@ from monitor.core.alarms import Alarms
 from monitor.core.channel import Channel, add, is_warm, new_channel, prune
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
+from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Group, Membership, judge_groups
-from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
+from monitor.core.incidents import Incident, Note, Stock, feed_incident
 from monitor.core.judge import judge_day
+from monitor.core.overdue import pass_midnight, usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
@@ -171,10 +174,13 @@ class FleetFold:
             header.first_day = (at - self.params.tick_us) // DAY_US
         self._resolve(at)
         self._watch_feeds(tick, at)
+        is_midnight = at // DAY_US != (at - self.params.tick_us) // DAY_US
+        if is_midnight:
+            self._pass_midnight(at // DAY_US)
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
             header.open_day += 1
-        if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
+        if is_midnight:
             self._prune(at // DAY_US - self.params.recent_days)
         header.tick = tick
         header.lag_us = self._lag()
@@ -281,10 +287,8 @@ class FleetFold:
             if entry.announced.type == "complaint.opened.v1" and match.channel:
                 channel = self.channels[match.channel]
                 cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
-                changes = {c.cell(c.COMPLAINT, cohort): 1, c.cell(c.COMPLAINT_DAY, day): 1}
-                kind = c.COMPLAINT_DAYS.get(entry.announced.kind)
-                if kind is not None:
-                    changes[c.cell(kind, cohort, max(day, cohort))] = 1
+                cells = c.complaint_cells(entry.announced.kind, cohort, day, match.promised_days)
+                changes = dict.fromkeys(cells, 1)
                 tick = self.header.tick or 0
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
@@ -345,9 +349,13 @@ class FleetFold:
             return  # nothing was reported at all: that resolves nothing
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
 
-        def stock(some: Iterable[str]) -> tuple[int, int]:
+        usual = cache(lambda: usual_of(channels))
+
+        def stock(some: Iterable[str]) -> Stock:
             mine = [self.channels[name] for name in some]
-            return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
+            return Stock(
+                sum(map(in_flight, mine)), complaints_ahead(mine, usual(), at_us // DAY_US, [True] * len(mine))
+            )
 
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
         self._alarms.after_day(day, at_us, day - first_day, verdicts, shared, self.groups, membership, unheard, stock)
@@ -356,6 +364,13 @@ class FleetFold:
         self.incidents[incident.incident_id] = incident
         if news:
             self.changed[incident.incident_id] = incident
+
+    def _pass_midnight(self, today: int) -> None:
+        names = self._members().names
+        channels = [self.channels[name] for name in names]
+        for name, channel, changed in zip(names, channels, pass_midnight(channels, today), strict=True):
+            if changed:
+                self.channels[name] = channel
 
     def _prune(self, window: int) -> None:
         for name in self._members().names:
@@ -368,9 +383,3 @@ class FleetFold:
 def in_flight(channel: Channel) -> int:
     """Parcels without an outcome."""
     return sum(n for key, n in channel.life.items() if key >> 40 == c.OPEN)
-
-
-def complaints_in(channel: Channel, day: int, days: int) -> int:
-    """Complaints opened on the ``days`` UTC days up to and with ``day``."""
-    key = c.COMPLAINT_DAY << 40
-    return sum(channel.recent.get(d, {}).get(key, 0) for d in range(day - days + 1, day + 1))

@@ -13,13 +13,13 @@ members, evidence and forecast are what stood when the incident first had its se
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import STALLED
-from monitor.core.forecast import complaints_ahead
+from monitor.core.forecast import Forecast
 from monitor.core.identity import hash64
 from monitor.core.params import Params
 from monitor.core.rare import RARE
@@ -30,7 +30,13 @@ from monitor.core.vocabulary import CLOCKS, DAY_US
 QUIET_DAYS: Final = 30
 #: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
 RELEARN_DAYS: Final = 45
-TRAILING_DAYS: Final = 28
+
+
+class Stock(NamedTuple):
+    """What an incident's channels hold when it is noted: parcels in flight, and the complaints to expect."""
+
+    in_flight: int
+    complaints: Forecast
 
 
 class Note(Struct, array_like=True, frozen=True):
@@ -151,13 +157,9 @@ def feed_incident(
     )
 
 
-def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: tuple[int, int]) -> None:
-    """The incident has this ``severity`` from now on; keep what stands at the moment.
-
-    ``stock``: the parcels in flight and the complaints of the trailing ``TRAILING_DAYS`` of its channels.
-    """
-    in_flight, complaints = stock
-    forecast = complaints_ahead(complaints, TRAILING_DAYS)
+def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: Stock) -> None:
+    """The incident has this ``severity`` from now on; keep what stands at the moment."""
+    in_flight, forecast = stock
     incident.severity = severity
     incident.known_us = at_us
     incident.parcels_at_risk = in_flight
@@ -188,7 +190,7 @@ def judge_incident(
     day: int,
     at_us: int,
     may_page: bool,
-    stock: Callable[[], tuple[int, int]],
+    stock: Callable[[], Stock],
     params: Params,
 ) -> Incident | None:
     """The channel's incident after a judged day: opened, changed in place or as it was. None when there is none.

@@ -153,7 +153,9 @@ class Things:
 
     def _match(self, ref: int, uid: str, parcel_id: str) -> None:
         parcel = self._parcels[parcel_id]
-        self._ledger.segment.matched.append(Matched(uid, parcel.registered_us, parcel_id, parcel.channel))
+        self._ledger.segment.matched.append(
+            Matched(uid, parcel.registered_us, parcel_id, parcel.channel, parcel.promised_days)
+        )
         complaint = parcel.complaints.get(ref)
         if complaint is not None:
             complaint.closed = True
