@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
+from functools import partial
 from typing import Final
 
 from monitor.core.groups import Group, Membership
@@ -38,7 +39,7 @@ RISING_LN_M: Final = 0.5  # a group is rising from here up to the level of corro
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
-StockOf = Callable[[Iterable[str]], Stock]
+StockOf = Callable[[Iterable[str], str], Stock]
 
 
 class Alarms:
@@ -103,7 +104,7 @@ class Alarms:
                 parts = self._parts(scope, membership)
                 members = sorted({*signs, *(name for part in parts for name in part.covers)})
                 incident = open_incident(scope, members, shared[scope], day, at_us)
-                note_severity(incident, "page", shared[scope], at_us, stock(members))
+                note_severity(incident, "page", shared[scope], at_us, stock(members, "page"))
                 for part in parts:
                     part.absorbed_by = incident.incident_id
                     part.revision += 1
@@ -129,7 +130,7 @@ class Alarms:
                 rising = any(self._is_rising(groups.get(scope)) for scope in membership.groups(rows[name]))
                 page = not rising or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
                 waits = not page
-            incident_ = judge_incident(old, name, verdict, day, at_us, page, lambda name=name: stock([name]), params)  # type: ignore[misc]
+            incident_ = judge_incident(old, name, verdict, day, at_us, page, partial(stock, [name]), params)
             if incident_ is None:
                 continue
             if waits:

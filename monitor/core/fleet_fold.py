@@ -351,10 +351,10 @@ class FleetFold:
 
         usual = cache(lambda: usual_of(channels))
 
-        def stock(some: Iterable[str]) -> Stock:
+        def stock(some: Iterable[str], severity: str) -> Stock:
             mine = [self.channels[name] for name in some]
             return Stock(
-                sum(map(in_flight, mine)), complaints_ahead(mine, usual(), at_us // DAY_US, [True] * len(mine))
+                sum(map(in_flight, mine)), complaints_ahead(mine, usual(), at_us // DAY_US, [severity] * len(mine))
             )
 
         unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)

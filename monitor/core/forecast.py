@@ -9,11 +9,11 @@ Two parts, summed over the channels:
   the distribution of report lags, Insurance: Mathematics and Economics 6, 1987).
 * all others: k complaints in the trailing 28 days and a Gamma(0.1, 0) prior, so their rate stays what it was.
 
-How many parcels arrive meanwhile is the doubtful figure. Between what is expected (e) and what comes if no parcel
-arrives any more (u), a standard deviation of ``DOUBT`` (u − e) is added; on channels with an incident, whose parcels
-will be slower than what has been seen of them, also ``TROUBLED`` (u − e) to the mean, and their doubts are one and the
-same, because they share what is wrong. Both constants were set on simulated worlds (docs/detection.md). The sum is
-taken as negative binomial with that mean and variance.
+How many parcels arrive meanwhile is the doubtful figure. Let e be what is expected, and u what comes if no parcel
+arrives any more. The parcels of a channel with an incident will be slower than what has been seen of them yet: its mean
+rises by ``SLOWER`` (u − e). Every channel has a standard deviation of ``DOUBT`` (u − e) more; those with an incident
+share what is wrong, so their doubts are one and the same. Both constants go by severity and were set on simulated
+worlds (docs/detection.md). The sum is taken as negative binomial with that mean and variance.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from monitor.core.overdue import Usual, look_ahead
 AHEAD_DAYS: Final = 14
 TRAILING_DAYS: Final = 28
 OTHERS_PRIOR: Final = 0.1
-TROUBLED: Final = 0.15
-DOUBT: Final = 0.2
+#: By the severity of the channel's open incident; empty where it has none.
+SLOWER: Final = {"": 0.0, "ticket": 0.1, "page": 0.3}
+DOUBT: Final = {"": 0.2, "ticket": 0.2, "page": 0.4}
 TAIL: Final = 0.05
 
 
@@ -46,21 +47,22 @@ class Forecast:
     high: float
 
 
-def complaints_ahead(channels: Sequence[Channel], usual: Usual, today: int, troubled: Sequence[bool]) -> Forecast:
+def complaints_ahead(channels: Sequence[Channel], usual: Usual, today: int, severities: Sequence[str]) -> Forecast:
     """Forecast for some channels together, from the state at the begin of the UTC day ``today`` or later that day.
 
-    ``usual``: what all channels of the fleet have shown. ``troubled``: which of the channels have an
-    incident.
+    ``usual``: what all channels of the fleet have shown. ``severities``: of the incident of each of the
+    channels (``ticket``, ``page``), empty for none.
     """
     mean = variance = 0.0
     if channels:
         outlook = look_ahead(channels, usual, AHEAD_DAYS)
         doubt = (outlook.unmoved - outlook.expected).clip(0.0)
-        ill = np.array(troubled, dtype=bool)
-        late = outlook.expected + TROUBLED * ill * doubt
+        late = outlook.expected + np.array([SLOWER[one] for one in severities]) * doubt
+        doubt *= np.array([DOUBT[one] for one in severities])
+        ill = np.array([one != "" for one in severities])
         mean += float(late.sum())
-        variance += float((late + late**2 / outlook.shape + (DOUBT * doubt * ~ill) ** 2).sum())
-        variance += (DOUBT * float(doubt[ill].sum())) ** 2
+        variance += float((late + late**2 / outlook.shape + (doubt * ~ill) ** 2).sum())
+        variance += float(doubt[ill].sum()) ** 2
     share = AHEAD_DAYS / TRAILING_DAYS
     for channel in channels:
         k = others_in(channel, today)
@@ -83,7 +85,7 @@ def predictive(mean: float, variance: float) -> Forecast:
     counts do not hold much more than they say (Agresti and Gottard, Computational Statistics & Data Analysis 51, 2007).
 
     >>> predictive(14.25, 21.375)
-    Forecast(expected=14.25, low=7.0, high=22.0)
+    Forecast(expected=14.25, low=8.0, high=22.0)
     """
     if mean < 0 or not variance >= mean or math.isinf(variance):
         raise ValueError(f"needs 0 <= mean <= variance < infinity; got mean={mean}, variance={variance}")

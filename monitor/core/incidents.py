@@ -190,7 +190,7 @@ def judge_incident(
     day: int,
     at_us: int,
     may_page: bool,
-    stock: Callable[[], Stock],
+    stock: Callable[[str], Stock],
     params: Params,
 ) -> Incident | None:
     """The channel's incident after a judged day: opened, changed in place or as it was. None when there is none.
@@ -203,7 +203,8 @@ def judge_incident(
         incident = open_incident(channel_scope(channel), [channel], verdict, day, at_us)
     page = verdict is not None and verdict.ln_m >= params.page_ln_m and may_page
     if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
-        note_severity(incident, "page" if page else "ticket", verdict, at_us, stock())
+        severity = "page" if page else "ticket"
+        note_severity(incident, severity, verdict, at_us, stock(severity))
     pass_day(incident, None if verdict is None else verdict.ln_m < params.close_ln_m, day, at_us, params)
     return incident
 

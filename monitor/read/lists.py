@@ -111,7 +111,7 @@ class Picture:
                 evidence.append((-group.ln_m, labels, group.ln_m))
         out["evidence_ln"] = [(labels, ln_m) for _, labels, ln_m in sorted(evidence, key=lambda e: e[0])]
         usual, today = usual_of([self.channels[name] for name in sorted(self.channels)]), self.as_of_us // DAY_US
-        troubled = self.incident_of()
+        severities = {name: incident.severity for name, incident in self.incident_of().items()}
         rows = []
         for (country, carrier), names in lanes.items():
             channels = [self.channels[name] for name in names]
@@ -122,7 +122,7 @@ class Picture:
                     {"country": country, "carrier": carrier},
                     statistics(total, {}, self.as_of_us),
                     sum(in_flight(channel) for channel in channels),
-                    complaints_ahead(channels, usual, today, [name in troubled for name in names]),
+                    complaints_ahead(channels, usual, today, [severities.get(name, "") for name in names]),
                 )
             )
         rows.sort(key=lambda row: (-row[1]["registered"], row[0]["country"], row[0]["carrier"]))

@@ -20,7 +20,8 @@ PARAMS = Params()
 FIRST = 20_000
 
 
-def _stock(names: Iterable[str]) -> Stock:
+def _stock(names: Iterable[str], severity: str) -> Stock:
+    assert severity in ("ticket", "page")
     some = list(names)
     return Stock(10 * len(some), Forecast(len(some), 0.0, 2.0 * len(some)))
 

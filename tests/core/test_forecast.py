@@ -26,9 +26,9 @@ def _channel(complaints: int = 0, late: int = 0, due: dict[int, int] | None = No
     return channel
 
 
-def _ahead(channels: list[Channel], troubled: bool = False) -> Forecast:
+def _ahead(channels: list[Channel], severity: str = "") -> Forecast:
     pass_midnight(channels, TODAY)
-    return complaints_ahead(channels, usual_of(channels), TODAY, [troubled] * len(channels))
+    return complaints_ahead(channels, usual_of(channels), TODAY, [severity] * len(channels))
 
 
 @pytest.mark.parametrize(("mean", "variance"), [(0.3, 0.35), (2.5, 3.75), (14.25, 21.375), (60, 400), (2_000, 2_500)])
@@ -90,17 +90,27 @@ def test_what_is_expected_adds_up_and_is_surer_together_than_apart() -> None:
     channels = [_channel(n, due=dict.fromkeys(range(-14, 40), 5 * n)) for n in range(1, 9)]
     pass_midnight(channels, TODAY)
     usual = usual_of(channels)
-    apart = [complaints_ahead([channel], usual, TODAY, [False]) for channel in channels]
-    together = complaints_ahead(channels, usual, TODAY, [False] * len(channels))
+    apart = [complaints_ahead([channel], usual, TODAY, [""]) for channel in channels]
+    together = complaints_ahead(channels, usual, TODAY, [""] * len(channels))
     assert together.expected == pytest.approx(sum(one.expected for one in apart), abs=1e-5)
     assert together.high - together.low < sum(one.high - one.low for one in apart)
 
 
 def test_an_incident_moves_the_forecast_towards_no_parcel_arriving() -> None:
     due = dict.fromkeys(range(-14, 40), 100)
-    calm, troubled = _ahead([_channel(10, due=due)]), _ahead([_channel(10, due=due)], troubled=True)
-    assert calm.expected < troubled.expected
-    assert calm.high <= troubled.high
+    calm, ticket, page = (_ahead([_channel(10, due=due)], severity) for severity in ("", "ticket", "page"))
+    assert calm.expected < ticket.expected < page.expected
+    assert calm.high < page.high
+
+
+def test_channels_with_an_incident_share_their_doubts() -> None:
+    channels = [_channel(0, due=dict.fromkeys(range(-14, 40), 2_000)) for _ in range(2)]
+    pass_midnight(channels, TODAY)
+    for channel in channels:
+        channel.pace = np.array([1e6, 1e6, 0.0, 0.0])  # their levels are sure
+    usual = usual_of(channels)
+    one, both = (complaints_ahead(some, usual, TODAY, ["page"] * len(some)) for some in (channels[:1], channels))
+    assert both.high - both.low > 1.9 * (one.high - one.low)
 
 
 def test_of_no_channels_no_complaints_are_expected() -> None:

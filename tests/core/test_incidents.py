@@ -32,7 +32,7 @@ VERDICT = Judged(ln_m=8.0, clock=2, alternative=3, observed=31.0, expected=74.2,
 def _judged(incident: Incident | None, ln_m: float | None, day: int, shadow: bool = False) -> Incident | None:
     verdict = None if ln_m is None else replace(VERDICT, ln_m=ln_m)
     at_us = (day + 2) * DAY_US
-    return judge_incident(incident, "RU|tablet|post", verdict, day, at_us, not shadow, lambda: STOCK, PARAMS)
+    return judge_incident(incident, "RU|tablet|post", verdict, day, at_us, not shadow, lambda _: STOCK, PARAMS)
 
 
 def _run(*days: float | None, shadow: bool = False) -> list[Incident | None]:
@@ -103,7 +103,7 @@ def test_it_closes_when_nothing_was_at_risk_for_a_month() -> None:
 def test_the_id_tells_channel_mode_and_tick_apart() -> None:
     def opened(channel: str, at_us: int, alternative: int) -> str:
         verdict = replace(VERDICT, alternative=alternative)
-        incident = judge_incident(None, channel, verdict, FIRST, at_us, True, lambda: STOCK, PARAMS)
+        incident = judge_incident(None, channel, verdict, FIRST, at_us, True, lambda _: STOCK, PARAMS)
         assert incident is not None
         return incident.incident_id
 

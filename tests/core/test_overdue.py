@@ -148,7 +148,7 @@ def _errors(fleet: _Fleet, rows: list[int], times: int, every: int) -> tuple[flo
     held, ours, theirs = [], [], []
     for _ in range(times):
         usual = usual_of(fleet.channels)
-        forecasts = [complaints_ahead([fleet.channels[row]], usual, fleet.today, [False]) for row in rows]
+        forecasts = [complaints_ahead([fleet.channels[row]], usual, fleet.today, [""]) for row in rows]
         trailing = np.sum(fleet.complaints[-TRAILING_DAYS:], axis=0)[rows] / 2
         fleet.live(AHEAD_DAYS)
         came = np.sum(fleet.complaints[-AHEAD_DAYS:], axis=0)[rows]
