@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
+from functools import partial
 from typing import Final
 
 from monitor.core.bursts import is_told
@@ -19,6 +20,7 @@ from monitor.core.handovers import is_forwarder
 from monitor.core.incidents import (
     Incident,
     Joined,
+    StockOf,
     judge_incident,
     keeps_from_learning,
     mode_of,
@@ -38,8 +40,6 @@ LATE_MODES: Final = frozenset({"complaints", "empty_box", "returned"})
 RISING_LN_M: Final = 0.5  # a group is rising from here up to the level of corroboration
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
-
-Stock = Callable[[Iterable[str]], tuple[int, int]]
 
 
 class Alarms:
@@ -90,7 +90,7 @@ class Alarms:
         groups: Mapping[str, Group],
         membership: Membership,
         held: Set[str],
-        stock: Stock,
+        stock: StockOf,
         elsewhere: Mapping[tuple[str, str], str] | None = None,
         rising: Set[str] = frozenset(),
     ) -> None:
@@ -113,7 +113,7 @@ class Alarms:
                 parts = self._parts(scope, membership)
                 members = sorted({*signs, *(name for part in parts for name in part.covers)})
                 incident = open_incident(scope, members, shared[scope], day, at_us)
-                note_severity(incident, "page", shared[scope], at_us, stock(members))
+                note_severity(incident, "page", shared[scope], at_us, stock(members, "page"))
                 for part in parts:
                     part.absorbed_by = incident.incident_id
                     part.revision += 1
@@ -145,7 +145,7 @@ class Alarms:
                     not (near or name in rising) or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
                 )
                 waits = not page
-            incident_ = judge_incident(old, name, verdict, day, at_us, page, lambda name=name: stock([name]), params)  # type: ignore[misc]
+            incident_ = judge_incident(old, name, verdict, day, at_us, page, partial(stock, [name]), params)
             if incident_ is None:
                 continue
             if waits:

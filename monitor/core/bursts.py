@@ -28,7 +28,7 @@ from typing import Final
 from monitor.core import cells as c
 from monitor.core.channel import Channel
 from monitor.core.facets import Facet
-from monitor.core.incidents import Incident, note_severity, open_about
+from monitor.core.incidents import Incident, StockOf, note_severity, open_about
 from monitor.core.params import Params
 from monitor.core.scope import ALL, channel_of, customer_scope
 from monitor.core.verdict import Judged
@@ -42,7 +42,6 @@ ALL_CV2: Final = 0.05  # at least
 ALONE: Final = 0.75  # of all complaints about its channels beyond the usual, a customer's that explain them
 RELEARN_DAYS: Final = 21  # what lasts for longer is how it is now
 
-Stock = Callable[[Iterable[str]], tuple[int, int]]
 Counts = Mapping[int, int]
 
 
@@ -138,7 +137,13 @@ class Bursts:
         return whole is not None and day in whole.raised
 
     def after_tick(
-        self, at_us: int, today: int, log_days: int, touched: Iterable[str], sentinels: Mapping[str, int], stock: Stock
+        self,
+        at_us: int,
+        today: int,
+        log_days: int,
+        touched: Iterable[str],
+        sentinels: Mapping[str, int],
+        stock: StockOf,
     ) -> None:
         """Judge the tick that ends at ``at_us``, in the UTC day ``today``.
 
@@ -161,7 +166,7 @@ class Bursts:
 
     # -- sentinels ---------------------------------------------------------------------------------------------
 
-    def _sentinels(self, at_us: int, today: int, found: Mapping[str, int], stock: Stock) -> None:
+    def _sentinels(self, at_us: int, today: int, found: Mapping[str, int], stock: StockOf) -> None:
         for (name, mode), id_ in sorted(self._open.items()):
             incident = self._incidents[id_]
             if mode == "sentinel" and any(note.what in ("ack", "done") for note in incident.notes):
@@ -178,7 +183,7 @@ class Bursts:
 
     # -- bursts ------------------------------------------------------------------------------------------------
 
-    def _judge(self, name: str, day: int, at_us: int, severity: str, stock: Stock) -> None:
+    def _judge(self, name: str, day: int, at_us: int, severity: str, stock: StockOf) -> None:
         facet = self._facets[name]
         incident = self._incidents.get(self._open.get((name, "complaints"), ""))
         if incident is not None and day - incident.since_day >= RELEARN_DAYS:
@@ -258,11 +263,11 @@ class Bursts:
             self._channels[one] = channel
 
     def _raise(
-        self, name: str, mode: str, members: list[str], burst: Burst, at_us: int, severity: str, stock: Stock
+        self, name: str, mode: str, members: list[str], burst: Burst, at_us: int, severity: str, stock: StockOf
     ) -> None:
         incident = open_about(name, mode, members, burst.day, at_us)
         verdict = Judged(burst.surprise, 0, 0, float(burst.seen), burst.usual, burst.day)
-        note_severity(incident, severity, verdict, at_us, stock(members))
+        note_severity(incident, severity, verdict, at_us, stock(members, ""))
         self._open[name, mode] = incident.incident_id
         self._put(incident, True)
 

@@ -21,6 +21,7 @@ ARRIVED, HELD          cohort                reached the destination country or 
 COMPLAINT              cohort                (one for each complaint about the parcel)
 COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
 SENTINEL               day opened, kind      (see :mod:`monitor.core.facets`)
+OVERDUE_COMPLAINT      day opened, place     (one for each complaint that nothing came, by days past the promised day)
 ENTER + c              entry day             entered stage clock ``c``
 EXIT + c               entry day, exit day   left it by reaching a later stage
 CENSOR + c             entry day, last day   left it otherwise: held, returning, lost, …
@@ -36,6 +37,8 @@ ABROAD + country       cohort, day           was first scanned in a country that
 from __future__ import annotations
 
 from typing import Final
+
+from monitor.core.lateness import place_of
 
 REGISTERED: Final = 0
 OPEN: Final = 1
@@ -53,6 +56,7 @@ COMPLAINT: Final = 12
 COMPLAINT_DAY: Final = 13
 SCAN_UNKNOWN: Final = 14
 SENTINEL: Final = 15
+OVERDUE_COMPLAINT: Final = 16
 #: Kinds counted by hour of the day while recent: the time for a first scan is over by the hour.
 HOURLY: Final = frozenset({REGISTERED, FIRST_SCAN, SCAN_UNKNOWN})
 ENTER: Final = 32
@@ -73,6 +77,18 @@ UNKNOWN: Final = MASK
 def cell(kind: int, a: int = 0, b: int = 0) -> int:
     """The name of a counter; ``a`` and ``b`` are clipped to 20 bits."""
     return kind << 40 | min(max(a, 0), MASK) << 20 | min(max(b, 0), MASK)
+
+
+def complaint_cells(kind: str, cohort: int, day: int, promised_days: int | None) -> tuple[int, ...]:
+    """The cells of a complaint of a ``kind`` about a parcel registered on ``cohort``, opened on ``day``."""
+    out = [cell(COMPLAINT, cohort), cell(COMPLAINT_DAY, day)]
+    if kind in COMPLAINT_DAYS:
+        out.append(cell(COMPLAINT_DAYS[kind], cohort, max(day, cohort)))
+    if kind == "not_received" and promised_days is not None:
+        place = place_of(day, cohort + promised_days)
+        if place is not None:
+            out.append(cell(OVERDUE_COMPLAINT, day, place))
+    return tuple(out)
 
 
 def country_number(code: str) -> int:

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from monitor.core import arrays
 from monitor.core import cells as c
+from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, Ints
-from monitor.core.evidence import ALTERNATIVES, LN_M, ROWS
+from monitor.core.lateness import OPEN, PLACES, ROWS
 from monitor.core.rare import RARE, bands_of
 from monitor.core.vocabulary import CLOCKS
 
@@ -47,12 +48,15 @@ class Channel(Struct):
     rare: Floats  # [events | at risk, rare clock, band]: what the baseline of the rare events learnt
     routes: dict[int, int]  # number of a country → parcels first seen there; DELIVERED → parcels delivered
     ghosts: Floats  # [clock, age]: parcels of ``risk`` that may have left while their feed was silent; empty if none
+    overdue: Floats  # [row, days past the promised day]: see monitor.core.overdue
+    pace: Floats  # complaints that nothing came, expected; arrivals, expected: of the last weeks
+    missed: dict[int, int]  # complaints that nothing came, known since midnight, by place in ``overdue``
 
 
 def no_evidence() -> Floats:
     """Evidence before any day is judged, ``[row, clock, alternative]``."""
-    evidence = np.zeros((ROWS, CLOCKS_JUDGED, len(ALTERNATIVES)))
-    evidence[LN_M] = -np.inf
+    evidence = np.zeros((ev.ROWS, CLOCKS_JUDGED, len(ev.ALTERNATIVES)))
+    evidence[ev.LN_M] = -np.inf
     return evidence
 
 
@@ -75,6 +79,9 @@ def new_channel(ages: int) -> Channel:
         rare=np.zeros((2, len(RARE), len(bands_of(ages - 1)))),
         routes={},
         ghosts=np.zeros((0, 0)),
+        overdue=np.zeros((ROWS, PLACES)),
+        pace=np.zeros(4),
+        missed={},
     )
 
 
@@ -90,6 +97,10 @@ def add(channel: Channel, changes: dict[int, int], open_day: int, window: int) -
         if kind < c.ENTER:
             counter = kind << 40 | key & c.MASK
             lasting = kind << 40 if kind in c.HOURLY else counter
+            if kind == c.OVERDUE_COMPLAINT:
+                place = key & c.MASK
+                channel.missed[place] = channel.missed.get(place, 0) + n
+                counter = lasting = kind << 40
             life[lasting] = life.get(lasting, 0) + n
             if not life[lasting]:
                 del life[lasting]
@@ -124,7 +135,13 @@ def prune(channel: Channel, window: int) -> None:
 
 def is_warm(channel: Channel) -> bool:
     """Whether time alone can still change this channel's state."""
-    return bool(channel.recent or channel.booked or channel.cohorts.any() or channel.risk[:, :-1].any())
+    return bool(
+        channel.recent
+        or channel.booked
+        or channel.cohorts.any()
+        or channel.risk[:, :-1].any()
+        or channel.overdue[OPEN].any()
+    )
 
 
 _encoder: Final = msgspec.msgpack.Encoder(enc_hook=arrays.to_plain)

@@ -45,6 +45,7 @@ class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
     channel: str
     customer: str = ""
     forwarder: str = ""
+    promised_days: int | None = None
 
 
 class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):

@@ -15,6 +15,7 @@ The watermark is the grid time less the 90% quantile of the reporting lag of clo
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
+from functools import cache
 
 import numpy as np
 from msgspec import Struct
@@ -28,10 +29,12 @@ from monitor.core.facets import DAYS_KEPT, Facet, counted, is_facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
 from monitor.core.feeds import Feed, feeds_of, is_held, watch
+from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Day, Group, Membership, judge_groups
 from monitor.core.handovers import PLACE_OF, Handovers
-from monitor.core.incidents import TRAILING_DAYS, Incident, Note, feed_incident
+from monitor.core.incidents import Incident, Note, Stock, StockOf, feed_incident
 from monitor.core.judge import judge_day
+from monitor.core.overdue import pass_midnight, usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
@@ -186,10 +189,13 @@ class FleetFold:
         self._resolve(at)
         self._watch_feeds(tick, at)
         self._watch_complaints(at)
+        is_midnight = at // DAY_US != (at - self.params.tick_us) // DAY_US
+        if is_midnight:
+            self._pass_midnight(at // DAY_US)
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self._judge(header.open_day, at)
             header.open_day += 1
-        if tick * self.params.tick_us // DAY_US != (tick - 1) * self.params.tick_us // DAY_US:
+        if is_midnight:
             self._prune(at // DAY_US)
         header.tick = tick
         header.lag_us = self._lag()
@@ -304,12 +310,18 @@ class FleetFold:
         self._touched, self._sentinels = set(), {}
         today = (at - 1) // DAY_US
         log_days = 0 if self.header.first_day is None else today - self.header.first_day
-        self._bursts.after_tick(at, today, log_days, touched, sentinels, lambda some: self._stock(some, today))
+        self._bursts.after_tick(at, today, log_days, touched, sentinels, self._stock_at(at))
 
-    def _stock(self, channels: Iterable[str], day: int) -> tuple[int, int]:
-        """Parcels in flight, and complaints of the days up to and with ``day``."""
-        mine = [self.channels[name] for name in channels]
-        return sum(map(in_flight, mine)), sum(complaints_in(channel, day, TRAILING_DAYS) for channel in mine)
+    def _stock_at(self, at_us: int) -> StockOf:
+        """What some channels hold at a tick: parcels in flight, and the complaints to expect."""
+        usual = cache(lambda: usual_of([self.channels[name] for name in self._members().names]))
+
+        def stock(some: Iterable[str], severity: str) -> Stock:
+            mine = [self.channels[name] for name in some]
+            ahead = complaints_ahead(mine, usual(), at_us // DAY_US, [severity] * len(mine))
+            return Stock(sum(map(in_flight, mine)), ahead)
+
+        return stock
 
     # -- events that name no parcel ----------------------------------------------------------------------------
 
@@ -324,10 +336,8 @@ class FleetFold:
             if entry.announced.type == "complaint.opened.v1" and match.channel:
                 channel = self.channels[match.channel]
                 cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
-                changes = {c.cell(c.COMPLAINT, cohort): 1, c.cell(c.COMPLAINT_DAY, day): 1}
-                kind = c.COMPLAINT_DAYS.get(entry.announced.kind)
-                if kind is not None:
-                    changes[c.cell(kind, cohort, max(day, cohort))] = 1
+                cells = c.complaint_cells(entry.announced.kind, cohort, day, match.promised_days)
+                changes = dict.fromkeys(cells, 1)
                 tick = self.header.tick or 0
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
@@ -396,7 +406,8 @@ class FleetFold:
         rows = {name: row for row, name in enumerate(names)}
         log_days = day - first_day
         may_page = log_days >= self.params.shadow_days
-        rising = self._handovers.judge(day, at_us, may_page, rows, found, lambda some: self._stock(some, day))
+        stock = self._stock_at(at_us)
+        rising = self._handovers.judge(day, at_us, may_page, rows, found, stock)
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
         elsewhere = self._handovers.explained()
@@ -414,7 +425,7 @@ class FleetFold:
             self.groups,
             membership,
             unheard,
-            lambda some: self._stock(some, day),
+            stock,
             elsewhere,
             rising,
         )
@@ -436,6 +447,13 @@ class FleetFold:
         if news:
             self.changed[incident.incident_id] = incident
 
+    def _pass_midnight(self, today: int) -> None:
+        names = self._members().names
+        channels = [self.channels[name] for name in names]
+        for name, channel, changed in zip(names, channels, pass_midnight(channels, today), strict=True):
+            if changed:
+                self.channels[name] = channel
+
     def _prune(self, today: int) -> None:
         window = today - self.params.recent_days
         for name in sorted(self.facets):
@@ -456,9 +474,3 @@ class FleetFold:
 def in_flight(channel: Channel) -> int:
     """Parcels without an outcome."""
     return sum(n for key, n in channel.life.items() if key >> 40 == c.OPEN)
-
-
-def complaints_in(channel: Channel, day: int, days: int) -> int:
-    """Complaints opened on the ``days`` UTC days up to and with ``day``."""
-    key = c.COMPLAINT_DAY << 40
-    return sum(channel.recent.get(d, {}).get(key, 0) for d in range(day - days + 1, day + 1))

@@ -14,7 +14,7 @@ country is at fault. While its incident is open, channels do not page for the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE
 from monitor.core.facets import AGES, Facet
 from monitor.core.groups import Day, Group, Membership, judge_groups
-from monitor.core.incidents import Incident, Joined, note_severity, open_incident, pass_day
+from monitor.core.incidents import Incident, Joined, StockOf, note_severity, open_incident, pass_day
 from monitor.core.params import Params
 from monitor.core.rare import EMPTY_BOX, TIMES
 from monitor.core.verdict import Judged
@@ -41,8 +41,6 @@ PLACES: Final = (0, len(CLOCKS) + EMPTY_BOX)
 PLACE_OF: Final = {"no_first_scan": PLACES[0], "empty_box": PLACES[1]}
 _LOG_TIMES: Final = np.log(TIMES)
 _TIMES_LESS_ONE: Final = np.array(TIMES) - 1
-
-Stock = Callable[[Iterable[str]], tuple[int, int]]
 
 
 class Handovers:
@@ -80,7 +78,7 @@ class Handovers:
         return out
 
     def judge(
-        self, day: int, at_us: int, may_page: bool, rows: Mapping[str, int], found: Day, stock: Stock
+        self, day: int, at_us: int, may_page: bool, rows: Mapping[str, int], found: Day, stock: StockOf
     ) -> frozenset[str]:
         """Judge ``day``; the channels of forwarders whose evidence rises, so that their own pages had better wait.
 
@@ -186,9 +184,9 @@ class Handovers:
         theirs = sum(facets[i].cusum[where] for i in others) / max(expected, 1e-9)
         return expected >= LEAST_OTHERS[clock] and theirs < CONTRAST * own
 
-    def _raise(self, scope: str, verdict: Judged, members: list[str], day: int, at_us: int, stock: Stock) -> None:
+    def _raise(self, scope: str, verdict: Judged, members: list[str], day: int, at_us: int, stock: StockOf) -> None:
         incident = open_incident(scope, members, verdict, day, at_us)
-        note_severity(incident, "page", verdict, at_us, stock(members))
+        note_severity(incident, "page", verdict, at_us, stock(members, "page"))
         self._open[scope] = incident.incident_id
         self._put(incident, True)
 

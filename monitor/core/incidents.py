@@ -12,14 +12,14 @@ members, evidence and forecast are what stood when the incident first had its se
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import STALLED
-from monitor.core.forecast import complaints_ahead
+from monitor.core.forecast import Forecast
 from monitor.core.identity import hash64
 from monitor.core.params import Params
 from monitor.core.rare import RARE
@@ -30,7 +30,17 @@ from monitor.core.vocabulary import CLOCKS, DAY_US
 QUIET_DAYS: Final = 30
 #: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
 RELEARN_DAYS: Final = 45
-TRAILING_DAYS: Final = 28
+
+
+class Stock(NamedTuple):
+    """What an incident's channels hold when it is noted: parcels in flight, and the complaints to expect."""
+
+    in_flight: int
+    complaints: Forecast
+
+
+#: The stock of some channels that are to have an incident of this severity; empty for one that makes no parcel late.
+StockOf = Callable[[Iterable[str], str], Stock]
 
 
 class Note(Struct, array_like=True, frozen=True):
@@ -157,13 +167,9 @@ def feed_incident(
     )
 
 
-def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: tuple[int, int]) -> None:
-    """The incident has this ``severity`` from now on; keep what stands at the moment.
-
-    ``stock``: the parcels in flight and the complaints of the trailing ``TRAILING_DAYS`` of its channels.
-    """
-    in_flight, complaints = stock
-    forecast = complaints_ahead(complaints, TRAILING_DAYS)
+def note_severity(incident: Incident, severity: str, verdict: Judged, at_us: int, stock: Stock) -> None:
+    """The incident has this ``severity`` from now on; keep what stands at the moment."""
+    in_flight, forecast = stock
     incident.severity = severity
     incident.known_us = at_us
     incident.parcels_at_risk = in_flight
@@ -194,7 +200,7 @@ def judge_incident(
     day: int,
     at_us: int,
     may_page: bool,
-    stock: Callable[[], tuple[int, int]],
+    stock: Callable[[str], Stock],
     params: Params,
 ) -> Incident | None:
     """The channel's incident after a judged day: opened, changed in place or as it was. None when there is none.
@@ -207,7 +213,8 @@ def judge_incident(
         incident = open_incident(channel_scope(channel), [channel], verdict, day, at_us)
     page = verdict is not None and verdict.ln_m >= params.page_ln_m and may_page
     if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
-        note_severity(incident, "page" if page else "ticket", verdict, at_us, stock())
+        severity = "page" if page else "ticket"
+        note_severity(incident, severity, verdict, at_us, stock(severity))
     pass_day(incident, None if verdict is None else verdict.ln_m < params.close_ln_m, day, at_us, params)
     return incident
 

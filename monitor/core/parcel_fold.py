@@ -252,13 +252,10 @@ class ParcelFold:
             if known is None or not known.opened_us:
                 parcel.complaints[key] = Complaint(time, event.data.kind, closed=known is not None)
                 cohort = parcel.registered_us // DAY_US
-                self._ledger.add(parcel.channel, c.cell(c.COMPLAINT, cohort), 1)
-                self._ledger.add(parcel.channel, c.cell(c.COMPLAINT_DAY, time // DAY_US), 1)
-                kind = c.COMPLAINT_DAYS.get(event.data.kind)
-                if kind is not None:
-                    self._ledger.add(parcel.channel, c.cell(kind, cohort, max(time // DAY_US, cohort)), 1)
-                customer = event.data.customer_id or parcel.customer
                 day = time // DAY_US
+                for cell in c.complaint_cells(event.data.kind, cohort, day, parcel.promised_days):
+                    self._ledger.add(parcel.channel, cell, 1)
+                customer = event.data.customer_id or parcel.customer
                 for scope, cell in counted(parcel.channel, event.data.kind, customer, parcel.forwarder, day, cohort):
                     self._ledger.add(scope, cell, 1)
                 self._things.refer(parcel_id, parcel, key)

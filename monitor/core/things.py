@@ -165,7 +165,15 @@ class Things:
 
     def _match(self, ref: int, uid: str, parcel_id: str) -> None:
         parcel = self._parcels[parcel_id]
-        match = Matched(uid, parcel.registered_us, parcel_id, parcel.channel, parcel.customer, parcel.forwarder)
+        match = Matched(
+            uid,
+            parcel.registered_us,
+            parcel_id,
+            parcel.channel,
+            parcel.customer,
+            parcel.forwarder,
+            parcel.promised_days,
+        )
         self._ledger.segment.matched.append(match)
         complaint = parcel.complaints.get(ref)
         if complaint is not None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Position
-from monitor.core.fleet_fold import FleetHeader, complaints_in, in_flight
+from monitor.core.fleet_fold import FleetHeader, in_flight
 from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Group
 from monitor.core.handovers import is_forwarder
-from monitor.core.incidents import TRAILING_DAYS, Incident, record
+from monitor.core.incidents import Incident, record
+from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.vocabulary import DAY_US
@@ -96,12 +97,12 @@ class Picture:
         return out
 
     def _add_lanes(self, out: dict[str, Samples]) -> None:
-        lanes: dict[tuple[str, str], list[Channel]] = {}
+        lanes: dict[tuple[str, str], list[str]] = {}
         evidence: list[tuple[float, dict[str, str], float]] = []
         for name in sorted(self.channels):
             channel = self.channels[name]
             country, product, carrier = name.split("|")
-            lanes.setdefault((country, carrier), []).append(channel)
+            lanes.setdefault((country, carrier), []).append(name)
             labels = {"scope": "channel", "country": country, "product": product, "carrier": carrier}
             if channel.ln_m > -1e300:
                 evidence.append((-channel.ln_m, labels, channel.ln_m))
@@ -110,9 +111,11 @@ class Picture:
                 labels = dict(zip(("scope", "country", "product", "carrier"), scope.split("|"), strict=True))
                 evidence.append((-group.ln_m, labels, group.ln_m))
         out["evidence_ln"] = [(labels, ln_m) for _, labels, ln_m in sorted(evidence, key=lambda e: e[0])]
-        day = self.as_of_us // DAY_US
+        usual, today = usual_of([self.channels[name] for name in sorted(self.channels)]), self.as_of_us // DAY_US
+        severities = {name: incident.severity for name, incident in self.incident_of().items()}
         rows = []
-        for (country, carrier), channels in lanes.items():
+        for (country, carrier), names in lanes.items():
+            channels = [self.channels[name] for name in names]
             cohorts = [recent_cohorts(channel, self.as_of_us, self.params) for channel in channels]
             total = merged(counters for days in cohorts for counters in days.values())
             rows.append(
@@ -120,11 +123,11 @@ class Picture:
                     {"country": country, "carrier": carrier},
                     statistics(total, {}, self.as_of_us),
                     sum(in_flight(channel) for channel in channels),
-                    sum(complaints_in(channel, day, TRAILING_DAYS) for channel in channels),
+                    complaints_ahead(channels, usual, today, [severities.get(name, "") for name in names]),
                 )
             )
         rows.sort(key=lambda row: (-row[1]["registered"], row[0]["country"], row[0]["carrier"]))
-        for labels, figures, flying, complaints in rows:
+        for labels, figures, flying, forecast in rows:
             _add(out, "parcels_in_flight", labels, flying)
             _add(out, "sample_size", labels, figures["registered"])
             for p, quantile in (("p50", "0.5"), ("p80", "0.8"), ("p95", "0.95")):
@@ -138,7 +141,7 @@ class Picture:
                 _add(out, "loss_ratio", labels, loss["value"])
                 _add(out, "loss_ratio_lower_bound", labels, loss["low"])
                 _add(out, "loss_ratio_upper_bound", labels, loss["high"])
-            _add(out, "expected_complaints_14d", labels, complaints_ahead(complaints, TRAILING_DAYS).expected)
+            _add(out, "expected_complaints_14d", labels, forecast.expected)
 
     def _add_incidents(self, out: dict[str, Samples]) -> None:
         numbers: dict[tuple[str, str, str], int] = {}

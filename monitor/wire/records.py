@@ -82,11 +82,11 @@ class Evidence(Model):
 
 
 class Interval(Model):
-    """An expected number with a 95% interval."""
+    """An expected number with a 90% interval."""
 
     expected: _NotNegative = Field(description="Expected number.")
-    low: _NotNegative = Field(description="Lower bound of the 95% interval.")
-    high: _NotNegative = Field(description="Upper bound of the 95% interval.")
+    low: _NotNegative = Field(description="Lower bound of the 90% interval.")
+    high: _NotNegative = Field(description="Upper bound of the 90% interval.")
 
 
 class Forecast(Model):

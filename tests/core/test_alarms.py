@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitor.core.alarms import Alarms
+from monitor.core.forecast import Forecast
 from monitor.core.groups import Group, Membership, new_group
-from monitor.core.incidents import Incident, record
+from monitor.core.incidents import Incident, Stock, record
 from monitor.core.params import Params
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import DAY_US
@@ -19,9 +20,10 @@ PARAMS = Params()
 FIRST = 20_000
 
 
-def _stock(names: Iterable[str]) -> tuple[int, int]:
+def _stock(names: Iterable[str], severity: str) -> Stock:
+    assert severity in ("ticket", "page")
     some = list(names)
-    return 10 * len(some), len(some)
+    return Stock(10 * len(some), Forecast(len(some), 0.0, 2.0 * len(some)))
 
 
 @dataclass

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from monitor.core.events import from_us
+from monitor.core.forecast import Forecast
 from monitor.core.incidents import (
     QUIET_DAYS,
     RELEARN_DAYS,
     Incident,
     Note,
+    Stock,
     judge_incident,
     keeps_from_learning,
     mode_of,
@@ -23,13 +25,14 @@ from monitor.core.vocabulary import CLOCKS, DAY_US
 
 PARAMS = Params()
 FIRST = 20_000
+STOCK = Stock(412, Forecast(14.25, 7.0, 22.0))
 VERDICT = Judged(ln_m=8.0, clock=2, alternative=3, observed=31.0, expected=74.2, since_day=FIRST - 6)
 
 
 def _judged(incident: Incident | None, ln_m: float | None, day: int, shadow: bool = False) -> Incident | None:
     verdict = None if ln_m is None else replace(VERDICT, ln_m=ln_m)
     at_us = (day + 2) * DAY_US
-    return judge_incident(incident, "RU|tablet|post", verdict, day, at_us, not shadow, lambda: (412, 28), PARAMS)
+    return judge_incident(incident, "RU|tablet|post", verdict, day, at_us, not shadow, lambda _: STOCK, PARAMS)
 
 
 def _run(*days: float | None, shadow: bool = False) -> list[Incident | None]:
@@ -100,7 +103,7 @@ def test_it_closes_when_nothing_was_at_risk_for_a_month() -> None:
 def test_the_id_tells_channel_mode_and_tick_apart() -> None:
     def opened(channel: str, at_us: int, alternative: int) -> str:
         verdict = replace(VERDICT, alternative=alternative)
-        incident = judge_incident(None, channel, verdict, FIRST, at_us, True, lambda: (1, 1), PARAMS)
+        incident = judge_incident(None, channel, verdict, FIRST, at_us, True, lambda _: STOCK, PARAMS)
         assert incident is not None
         return incident.incident_id
 
