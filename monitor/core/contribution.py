@@ -45,7 +45,7 @@ class Matched(Struct, array_like=True, frozen=True, gc=False, order=True):
     channel: str
     customer: str = ""
     forwarder: str = ""
-    promised_days: int | None = None
+    promised_days: int = -1  # none promised
 
 
 class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):

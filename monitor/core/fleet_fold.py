@@ -336,7 +336,8 @@ class FleetFold:
             if entry.announced.type == "complaint.opened.v1" and match.channel:
                 channel = self.channels[match.channel]
                 cohort, day = match.registered_us // DAY_US, entry.announced.time_us // DAY_US
-                cells = c.complaint_cells(entry.announced.kind, cohort, day, match.promised_days)
+                promised = None if match.promised_days < 0 else match.promised_days
+                cells = c.complaint_cells(entry.announced.kind, cohort, day, promised)
                 changes = dict.fromkeys(cells, 1)
                 tick = self.header.tick or 0
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days

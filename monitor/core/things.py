@@ -172,7 +172,7 @@ class Things:
             parcel.channel,
             parcel.customer,
             parcel.forwarder,
-            parcel.promised_days,
+            -1 if parcel.promised_days is None else parcel.promised_days,
         )
         self._ledger.segment.matched.append(match)
         complaint = parcel.complaints.get(ref)
