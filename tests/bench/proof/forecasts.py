@@ -9,9 +9,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitor.core.fleet_fold import complaints_in
 from monitor.core.forecast import complaints_ahead
-from monitor.core.incidents import TRAILING_DAYS
+from monitor.core.overdue import Usual, usual_of
 from monitor.core.vocabulary import DAY_US
 from monitor.replay.driver import World
 from monitor.wire.times import parse_time
@@ -78,8 +77,9 @@ class Grid:
         """Note the forecasts of the first tick of a week."""
         if tick_us % (EVERY_DAYS * DAY_US) or tick_us // DAY_US < self._from_day:
             return
-        day = tick_us // DAY_US - 1
-        self._said[tick_us] = [(name, forecast_of(world, name, day)) for name in sorted(world.channels)]
+        names = sorted(world.channels)
+        usual = usual_of([world.channels[name] for name in names])
+        self._said[tick_us] = [(name, forecast_of(world, name, usual, tick_us // DAY_US)) for name in names]
 
     def told(self, folded: Folded) -> list[Told]:
         """All forecasts whose 14 days the log shows."""
@@ -92,9 +92,9 @@ class Grid:
         ]
 
 
-def forecast_of(world: World, name: str, day: int) -> tuple[float, float, float]:
-    """What an incident of the channel would forecast, were it known after ``day``: expected, low, high."""
-    said = complaints_ahead(complaints_in(world.channels[name], day, TRAILING_DAYS), TRAILING_DAYS)
+def forecast_of(world: World, name: str, usual: Usual, today: int) -> tuple[float, float, float]:
+    """What is forecast for a channel that is well, at the begin of ``today``: expected, low, high."""
+    said = complaints_ahead([world.channels[name]], usual, today, [""])
     return said.expected, said.low, said.high
 
 

@@ -59,6 +59,8 @@ _PARAMS = (
 _CORE = (
     "parcel_fold",
     "facets",
+    "lateness",
+    "scope",
     "parcel",
     "ledger",
     "things",
