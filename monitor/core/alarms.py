@@ -32,12 +32,13 @@ from monitor.core.params import Params
 from monitor.core.scope import channel_of, channel_scope
 from monitor.core.verdict import Judged
 
+FIT: Final = 14.0  # agreement of all its channels with a fault of a group that pages a corroborated one
 SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
 #: Modes about parcels that have grown old; see ``late_shadow_days``.
 LATE_MODES: Final = frozenset({"complaints", "empty_box", "returned"})
-RISING_LN_M: Final = 0.5  # a group is rising from here up to the level of corroboration
+RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
@@ -211,7 +212,11 @@ class Alarms:
         triggers += [
             (verdict.ln_m, scope)
             for scope, verdict in shared.items()
-            if verdict.ln_m >= params.group_page_ln_m and self._may_page(verdict)
+            if (
+                verdict.ln_m >= params.group_page_ln_m
+                or (verdict.ln_m >= params.corroborate_ln_m and groups[scope].fit >= FIT)
+            )
+            and self._may_page(verdict)
         ]
         for _, scope in sorted(triggers, key=lambda trigger: (-trigger[0], trigger[1])):
             name = channel_of(scope)

@@ -38,6 +38,7 @@ from monitor.core.overdue import pass_midnight, usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
+from monitor.core.spread import EXCESS, SQUARES
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 LAG_QUANTILE = 0.9
@@ -438,9 +439,11 @@ class FleetFold:
         self.header.seasoned = True
         for name, channel in zip(self._members().names, channels, strict=True):
             channel.evidence, channel.ln_m = no_evidence(), -np.inf
+            channel.spread[[EXCESS, SQUARES]] = 0.0
             self.channels[name] = channel
         for scope_, group in sorted(self.groups.items()):
             group.evidence, group.ln_m, group.before, group.fit = no_evidence(), -np.inf, -np.inf, 0.0
+            group.spread[[EXCESS, SQUARES]] = 0.0
             self.groups[scope_] = group
 
     def _put(self, incident: Incident, news: bool) -> None:
