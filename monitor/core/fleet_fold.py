@@ -41,7 +41,7 @@ from monitor.core.scope import scope
 from monitor.core.spread import EXCESS, SQUARES
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
-LAG_QUANTILE = 0.9
+LAG_QUANTILE = 0.75
 LAG_DEFAULT_US = DAY_US
 LAG_MOST_US = 4 * DAY_US
 LAG_ENOUGH = 100  # scans before the histogram is believed
