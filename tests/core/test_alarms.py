@@ -111,12 +111,12 @@ def test_a_page_waits_two_days_for_a_group_that_rises() -> None:
     world = _World()
     channels = {**_of(2.0), "RU|tablet|post": 12.5}
     ticket = ["ticket channel|RU|tablet|post"]
-    assert world.judged(channels, {CARRIER: 1.0}) == ticket
+    assert world.judged(channels, {CARRIER: 2.1}) == ticket
     world.restart()
-    assert world.judged(channels, {CARRIER: 1.5}) == ticket
-    assert world.judged(channels, {CARRIER: 2.0}) == ["page channel|RU|tablet|post"]
+    assert world.judged(channels, {CARRIER: 2.5}) == ticket
+    assert world.judged(channels, {CARRIER: 2.9}) == ["page channel|RU|tablet|post"]
     world = _World()
-    assert world.judged(channels, {CARRIER: 1.0}) == ticket
+    assert world.judged(channels, {CARRIER: 2.1}) == ticket
     assert world.judged(channels, {CARRIER: 3.1}) == [
         "page carrier|||post",
         "ticket channel|RU|tablet|post absorbed",
