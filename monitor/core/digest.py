@@ -15,7 +15,8 @@ from monitor.core.arrays import to_plain
 from monitor.core.channel import Channel
 from monitor.core.contribution import Segment
 from monitor.core.facets import Facet
-from monitor.core.fleet_fold import FleetHeader, Unresolved
+from monitor.core.fleet_fold import Unresolved
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Thing

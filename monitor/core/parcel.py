@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from monitor.core import cells as c
 from monitor.core.params import Params
+from monitor.core.scope import forwarder_scope
 from monitor.core.vocabulary import DAY_US, END_TO_END, HOUR_US, MILESTONES, ORIGIN, STAGE_RANK
 
 #: Milestone → its place in :data:`MILESTONES`; states store the place.
@@ -150,7 +151,7 @@ NO_CELLS: Final[tuple[int, ...]] = (0,) * 15
 
 
 #: The slot of the end of the first clock.
-LEFT_FIRST: Final = 9
+_LEFT_FIRST: Final = 9
 
 
 def constant_cells(p: Parcel) -> tuple[int, ...]:
@@ -260,6 +261,27 @@ def cells_of(p: Parcel, first_scan_us: int) -> tuple[int, ...]:
         _left(END_TO_END, a, end3, stopped),
         why,
     )
+
+
+def add_difference(
+    cells: dict[str, dict[int, int]], p: Parcel, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    """Add ``after`` − ``before`` (of :func:`cells_of`) to the cells of the channel, and what of it counts for the
+    forwarder to those of the pair."""
+    own = cells.setdefault(p.channel, {})
+    for old, new in zip(before, after, strict=True):
+        if old != new:
+            if new:
+                own[new] = own.get(new, 0) + 1
+            if old:
+                own[old] = own.get(old, 0) - 1
+    old, new = before[_LEFT_FIRST], after[_LEFT_FIRST]
+    if p.forwarder and old != new:
+        pair = cells.setdefault(forwarder_scope(p.forwarder, p.channel), {})
+        if new:
+            pair[new] = pair.get(new, 0) + 1
+        if old:
+            pair[old] = pair.get(old, 0) - 1
 
 
 def see_abroad(p: Parcel, country: int, time_us: int) -> list[tuple[int, int]]:

@@ -44,13 +44,13 @@ from monitor.core.parcel import (
     FIRST,
     FULL,
     INDEX,
-    LEFT_FIRST,
     NO_CELLS,
     PLACES,
     STONE,
     Complaint,
     Parcel,
     Waiting,
+    add_difference,
     cells_of,
     constant_cells,
     feed_of,
@@ -334,20 +334,8 @@ class ParcelFold:
     def _differ(self, parcel: Parcel, before: tuple[int, ...]) -> None:
         """Contribute cells(now) − ``before``."""
         after = cells_of(parcel, self._first_scan_us)
-        if after == before:
-            return
-        cells = self._ledger.segment.cells.setdefault(parcel.channel, {})
-        for old, new in zip(before, after, strict=True):
-            if old != new:
-                if new:
-                    cells[new] = cells.get(new, 0) + 1
-                if old:
-                    cells[old] = cells.get(old, 0) - 1
-        if parcel.forwarder and before[LEFT_FIRST] != after[LEFT_FIRST]:
-            pair = forwarder_scope(parcel.forwarder, parcel.channel)
-            for key, n in ((after[LEFT_FIRST], 1), (before[LEFT_FIRST], -1)):
-                if key:
-                    self._ledger.add(pair, key, n)
+        if after != before:
+            add_difference(self._ledger.segment.cells, parcel, before, after)
 
     # -- what time alone changes -------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.events import Rejected, to_us
 from monitor.core.facets import Facet
-from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.fleet_fold import FleetFold, Unresolved
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident, record
 from monitor.core.ledger import Header, Thing

@@ -17,7 +17,8 @@ from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.facets import Facet
-from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.fleet_fold import FleetFold, Unresolved
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Header, Thing

@@ -16,7 +16,7 @@ import structlog
 
 from monitor.core.channel import Channel
 from monitor.core.events import from_us
-from monitor.core.fleet_fold import FleetHeader
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.params import Params

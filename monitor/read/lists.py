@@ -11,11 +11,12 @@ from typing import Any
 
 from monitor.core.channel import Channel
 from monitor.core.contribution import DeadLetter, Position
-from monitor.core.fleet_fold import FleetHeader, in_flight
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Group
 from monitor.core.handovers import is_forwarder
 from monitor.core.incidents import Incident, record
+from monitor.core.judging import in_flight
 from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel

@@ -21,7 +21,8 @@ from monitor.core.contribution import DeadLetter, Position, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, Rejected, canonical_body
 from monitor.core.facets import Facet
-from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.fleet_fold import FleetFold, Unresolved
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Day, Group, Membership
 from monitor.core.identity import raw_hash
 from monitor.core.incidents import Incident
@@ -195,7 +196,7 @@ class Replay:
         fleet.step(parcels.take("replay", 0, (packs if ticks is None else ticks.packs) + 1))
         fleet.settle()
         world.as_of_us = last
-        world.judged = fleet.judged
+        world.judged = fleet.judging.judged
         world.duplicates = self._repeats
         world.dead_letters = [*self._refused.values()]
         for letter in (*parcels.dead_letters, *fleet.dead_letters):

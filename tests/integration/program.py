@@ -190,6 +190,7 @@ def assert_equals_replay(data: Path, scratch: Path) -> Json:
     write(as_world(live, parse_time(summary["as_of"])), scratch / "live")
     ours, theirs = results(scratch / "live"), results(scratch / "replayed")
     assert list(ours) == list(theirs)
+    assert json.loads(ours["summary.json"]) == json.loads(theirs["summary.json"]), f"see {scratch}"
     for name in ours:
         assert ours[name] == theirs[name], f"{name} differs, see {scratch}"
     return summary

@@ -16,7 +16,8 @@ from monitor.core.contribution import Contribution, DeadLetter, Segment
 from monitor.core.digest import state_sha256
 from monitor.core.events import ClockTicked, Event, canonical_body, route, to_us
 from monitor.core.facets import Facet
-from monitor.core.fleet_fold import FleetFold, FleetHeader, Unresolved
+from monitor.core.fleet_fold import FleetFold, Unresolved
+from monitor.core.fleet_header import FleetHeader
 from monitor.core.groups import Group
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident

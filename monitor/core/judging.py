@@ -1,0 +1,217 @@
+"""What the fleet decides at a tick: feeds, complaints, and the days that the watermark has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, MutableMapping
+from functools import cache
+
+import numpy as np
+
+from monitor.core import cells as c
+from monitor.core.alarms import Alarms
+from monitor.core.bursts import Bursts
+from monitor.core.channel import Channel, is_warm, no_evidence, prune
+from monitor.core.facets import DAYS_KEPT, Facet
+from monitor.core.facets import add as add_to_facet
+from monitor.core.facets import prune as prune_facet
+from monitor.core.feeds import feeds_of, is_held, watch
+from monitor.core.fleet_header import FleetHeader
+from monitor.core.forecast import complaints_ahead
+from monitor.core.groups import Day, Group, Membership, judge_groups
+from monitor.core.handovers import PLACE_OF, Handovers
+from monitor.core.incidents import Incident, Stock, StockOf, feed_incident
+from monitor.core.judge import judge_day
+from monitor.core.overdue import pass_midnight, usual_of
+from monitor.core.params import Params
+from monitor.core.parcel import part_of
+from monitor.core.scope import scope
+from monitor.core.spread import EXCESS, SQUARES
+from monitor.core.vocabulary import DAY_US
+
+
+class Judging:
+    """Judges the state in the mappings given at construction, which the fleet fold adds to. ``put`` keeps a changed
+    incident, and says so if it is news."""
+
+    def __init__(
+        self,
+        params: Params,
+        channels: MutableMapping[str, Channel],
+        groups: MutableMapping[str, Group],
+        facets: MutableMapping[str, Facet],
+        incidents: MutableMapping[str, Incident],
+        header: FleetHeader,
+        put: Callable[[Incident, bool], None],
+    ) -> None:
+        self.params = params
+        self.channels = channels
+        self.groups = groups
+        self.facets = facets
+        self.incidents = incidents
+        self.header = header
+        self.judged: tuple[int, Membership, Day] | None = None  # the last judged day, for who looks on; no state
+        self._put = put
+        self._membership: Membership | None = None
+        self._alarms = Alarms(params, incidents, put)
+        self._bursts = Bursts(params, facets, channels, incidents, put)
+        self._handovers = Handovers(params, facets, groups, incidents, put)
+        self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
+        self._sentinels: dict[str, int] = {}
+
+    def changed(self) -> None:
+        """There is a channel that was not."""
+        self._membership = None
+
+    def is_warm(self) -> bool:
+        """Whether time alone can still change something (an incident of a channel waits for reports, not for time)."""
+        return self._bursts.waits or any(is_warm(channel) for channel in self.channels.values())
+
+    def add_facet(self, name: str, changes: dict[int, int]) -> None:
+        facet = self.facets.get(name)
+        if facet is None:
+            facet = Facet()
+            self._bursts.know(name)
+            self._handovers.changed()
+        sentinels = add_to_facet(facet, changes, self.header.open_day)
+        self.facets[name] = facet
+        self._touched.add(name)
+        if sentinels:
+            self._sentinels[name] = self._sentinels.get(name, 0) + sentinels
+
+    def watch_feeds(self, tick: int, at: int, scans: dict[str, list[int]]) -> None:
+        """Feeds that fell silent or late, and those that are back."""
+        header = self.header
+        for news in watch(tick, 7 * DAY_US // self.params.tick_us, scans, header.reports):
+            feed = header.reports[news.feed]
+            known = self.incidents.get(feed.incident_id)
+            if known is not None and not known.closed_us:
+                known.closed_us = at
+                known.revision += 1
+                self._put(known, True)
+            if news.mode:
+                names = [name for name in self.members().names if news.feed in feeds_of(part_of(name))]
+                incident = feed_incident(
+                    scope("feed", carrier=news.feed),
+                    news.mode,
+                    names,
+                    sum(in_flight(self.channels[name]) for name in names),
+                    (feed.since - 1) * self.params.tick_us,
+                    at,
+                    (feed.score, feed.seen, feed.expected),
+                )
+                feed.incident_id = incident.incident_id
+                self._put(incident, True)
+
+    def watch_complaints(self, at: int) -> None:
+        """Bursts of complaints, and those of which one is enough."""
+        touched, sentinels = self._touched, self._sentinels
+        self._touched, self._sentinels = set(), {}
+        today = (at - 1) // DAY_US
+        log_days = 0 if self.header.first_day is None else today - self.header.first_day
+        self._bursts.after_tick(at, today, log_days, touched, sentinels, self._stock_at(at))
+
+    def _stock_at(self, at_us: int) -> StockOf:
+        """What some channels hold at a tick: parcels in flight, and the complaints to expect."""
+        usual = cache(lambda: usual_of([self.channels[name] for name in self.members().names]))
+
+        def stock(some: Iterable[str], severity: str) -> Stock:
+            mine = [self.channels[name] for name in some]
+            ahead = complaints_ahead(mine, usual(), at_us // DAY_US, [severity] * len(mine))
+            return Stock(sum(map(in_flight, mine)), ahead)
+
+        return stock
+
+    def members(self) -> Membership:
+        if self._membership is None:
+            self._membership = Membership(sorted(self.channels))
+        return self._membership
+
+    def judge(self, day: int, at_us: int) -> None:
+        membership = self.members()
+        names = membership.names
+        channels = [self.channels[name] for name in names]
+        first_day = day if self.header.first_day is None else self.header.first_day
+        young, old = self._alarms.learning(day)
+        if day - first_day < self.params.shadow_days:
+            young, old = frozenset(), frozenset(names)
+        else:
+            self._season(channels)
+        warm = [is_warm(channel) for channel in channels]
+        ticks_per_day = DAY_US // self.params.tick_us
+        first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
+        silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
+        held = [silent[part_of(name)] for name in names]
+        hushed = self._bursts.is_hushed(day)
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed)
+        self.judged = day, membership, found
+        for name, channel, changed in zip(names, channels, warm, strict=True):
+            if changed:
+                self.channels[name] = channel
+        rows = {name: row for row, name in enumerate(names)}
+        log_days = day - first_day
+        may_page = log_days >= self.params.shadow_days
+        stock = self._stock_at(at_us)
+        rising = self._handovers.judge(day, at_us, may_page, rows, found, stock)
+        if not verdicts:
+            return  # nothing was reported at all: that resolves nothing
+        elsewhere = self._handovers.explained()
+        for name, mode in elsewhere:
+            if name in rows:
+                found.judged[rows[name], PLACE_OF[mode]] = False  # and so no evidence of other groups
+        shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
+        unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
+        self._alarms.after_day(
+            day,
+            at_us,
+            log_days,
+            verdicts,
+            shared,
+            self.groups,
+            membership,
+            unheard,
+            stock,
+            elsewhere,
+            rising,
+        )
+
+    def _season(self, channels: list[Channel]) -> None:
+        """What the first days gave against a baseline that was still being learnt is no evidence any more."""
+        if self.header.seasoned:
+            return
+        self.header.seasoned = True
+        for name, channel in zip(self.members().names, channels, strict=True):
+            channel.evidence, channel.ln_m = no_evidence(), -np.inf
+            channel.spread[[EXCESS, SQUARES]] = 0.0
+            self.channels[name] = channel
+        for scope_, group in sorted(self.groups.items()):
+            group.evidence, group.ln_m, group.before, group.fit = no_evidence(), -np.inf, -np.inf, 0.0
+            group.spread[[EXCESS, SQUARES]] = 0.0
+            self.groups[scope_] = group
+
+    def pass_midnight(self, today: int) -> None:
+        names = self.members().names
+        channels = [self.channels[name] for name in names]
+        for name, channel, changed in zip(names, channels, pass_midnight(channels, today), strict=True):
+            if changed:
+                self.channels[name] = channel
+
+    def prune(self, today: int) -> None:
+        window = today - self.params.recent_days
+        for name in sorted(self.facets):
+            facet = self.facets[name]
+            if prune_facet(facet, today - DAYS_KEPT, self.header.open_day):
+                del self.facets[name]
+                self._bursts.forget(name)
+                self._handovers.changed()
+            else:
+                self.facets[name] = facet
+        for name in self.members().names:
+            channel = self.channels[name]
+            if any(cohort <= window for cohort in channel.recent):
+                prune(channel, window)
+                self.channels[name] = channel
+
+
+def in_flight(channel: Channel) -> int:
+    """Parcels without an outcome."""
+    return sum(n for key, n in channel.life.items() if key >> 40 == c.OPEN)
