@@ -51,6 +51,15 @@ def channels(place: Place, as_json: bool) -> None:
     )
 
 
+def _about(record: dict[str, Any]) -> str:
+    """A channel by its id, anything wider by its kind, its names and the number of its channels."""
+    scope, members = record["scope"], record["members"]
+    if scope["kind"] == "channel":
+        return str(members[0])
+    names = " ".join(str(name) for key, name in scope.items() if key != "kind" and name)
+    return f"{scope['kind']} {names}".rstrip() + f" ({len(members)} channels)"
+
+
 @click.command()
 @place_option
 @json_option
@@ -61,13 +70,13 @@ def incidents(place: Place, as_json: bool) -> None:
         click.echo(json.dumps(records, ensure_ascii=False))
         return
     print_table(
-        ("INCIDENT", "SEVERITY", "WHAT", "CHANNEL", "SINCE", "KNOWN BY", "CLOSED", "LN M", "EXITS SEEN/EXPECTED"),
+        ("INCIDENT", "SEVERITY", "WHAT", "ABOUT", "SINCE", "KNOWN BY", "CLOSED", "LN M", "SEEN/EXPECTED"),
         [
             (
                 record["incident_id"],
                 record["severity"],
                 record["mode"],
-                record["members"][0],
+                _about(record),
                 record["evidence"]["since"],
                 record["known_by"][:16],
                 (record["closed_at"] or "open")[:10],

@@ -10,10 +10,10 @@ Poisson's. A day is a burst when the chance of so many or more is below exp(−`
 ``LEAST`` of them and ``TIMES`` times as many as usual (a Shewhart chart for counts; the number grows during the day, so
 it can alarm at any tick of it).
 
-**Customer.** A burst of a customer counts where most of what is beyond the usual about the same channels (``ALONE``) is
-its own: then that customer alone explains it, is named, and its complaints are taken from the evidence of its channels.
-What is left of the day is looked at for a burst of all; while there is one, complaints are no evidence against a
-channel.
+**Customer.** The same chart runs for every customer, for days and for ``WINDOW_DAYS`` together. A burst counts where
+most of what is beyond the usual about the same channels (``ALONE``) is its own: then that customer alone explains it,
+is named, and its complaints are taken from the evidence of its channels. What is left of the day is looked at for a
+burst of all; while there is one, complaints are no evidence against a channel.
 
 **Sentinel.** Of some kinds of complaint one is enough; the incident stays until a person acknowledges it.
 """
@@ -36,6 +36,7 @@ from monitor.core.verdict import Judged
 WEEKS: Final = 4
 BASE_DAYS: Final = 7 * WEEKS
 LEAST: Final = 8  # complaints of a day
+WINDOW_DAYS: Final = 7  # of a customer, whose complaints may come over some days
 TIMES: Final = 3.0
 CUSTOMER_CV2: Final = 0.25
 ALL_CV2: Final = 0.05  # at least
@@ -55,12 +56,15 @@ class Burst:
     surprise: float
 
 
-def find_burst(day: int, seen: int, history: list[int], least_cv2: float, needed: float) -> Burst | None:
-    """A burst of ``seen`` complaints on ``day`` after daily counts ``history``, or None; ``needed`` is −ln chance."""
+def find_burst(day: int, seen: int, history: list[int], least_cv2: float, needed: float, days: int = 1) -> Burst | None:
+    """A burst of ``seen`` complaints on ``days`` days from ``day`` on after daily counts ``history``, or None.
+
+    ``needed`` is −ln of the chance.
+    """
     if seen < LEAST or not history:
         return None
     k, n = sum(history), len(history)
-    usual = (k + 0.5) / n
+    usual = days * (k + 0.5) / n
     if seen < TIMES * usual:
         return None
     mean = k / n
@@ -189,13 +193,19 @@ class Bursts:
         if incident is not None and day - incident.since_day >= RELEARN_DAYS:
             return
         counts = self._without_named(facet.days) if name == ALL else facet.days
-        base = [d for d in range(day - BASE_DAYS - 1, day - 1) if d not in facet.raised]
         least = ALL_CV2 if name == ALL else CUSTOMER_CV2
-        burst = find_burst(day, counts.get(day, 0), [counts.get(d, 0) for d in base], least, self._params.page_ln_m)
-        if burst is None or (name != ALL and not self._is_alone(name, burst, base)):
+        for days in (1,) if name == ALL else (1, WINDOW_DAYS):
+            first = day - days + 1
+            base = [d for d in range(first - BASE_DAYS - 1, first - 1) if d not in facet.raised]
+            seen, history = sum(counts.get(d, 0) for d in range(first, day + 1)), [counts.get(d, 0) for d in base]
+            burst = find_burst(first, seen, history, least, self._params.page_ln_m, days)
+            if burst is not None and (name == ALL or self._is_alone(name, burst, base, days)):
+                break
+        else:
             return
-        if day not in facet.raised:
-            facet.raised = sorted([*facet.raised, day])
+        new = [d for d in range(first, day + 1) if counts.get(d, 0) and d not in facet.raised]
+        if new:
+            facet.raised = sorted([*facet.raised, *new])
             self._facets[name] = facet
         if incident is None:
             key = c.COMPLAINT_DAY << 40
@@ -203,7 +213,8 @@ class Bursts:
             members = sorted(
                 one
                 for one in concerned
-                if (channel := self._channels.get(one)) is not None and channel.recent.get(day, {}).get(key)
+                if (channel := self._channels.get(one)) is not None
+                and any(channel.recent.get(d, {}).get(key) for d in range(first, day + 1))
             )
             self._raise(name, "complaints", members, burst, at_us, severity, stock)
 
@@ -216,7 +227,7 @@ class Bursts:
                 out[day] = max(out.get(day, 0) - facet.days.get(day, 0), 0)  # type: ignore[union-attr]
         return out
 
-    def _is_alone(self, name: str, burst: Burst, base: list[int]) -> bool:
+    def _is_alone(self, name: str, burst: Burst, base: list[int], days: int) -> bool:
         """Whether the complaints beyond the usual about the customer's channels are mostly its own."""
         key = c.COMPLAINT_DAY << 40
         customer, pairs = name.split("|", 4)[4], sorted(self._pairs[name])
@@ -226,7 +237,8 @@ class Bursts:
         def others(day: int) -> int:
             return sum(days.get(day, {}).get(key, 0) for days in whole) - sum(days.get(day, 0) for days in mine)
 
-        theirs = max(others(burst.day) - sum(map(others, base)) / len(base), 0.0)
+        now = sum(map(others, range(burst.day, burst.day + days)))
+        theirs = max(now - days * sum(map(others, base)) / len(base), 0.0)
         return burst.seen - burst.usual >= ALONE * (burst.seen - burst.usual + theirs)
 
     def _close(self, at_us: int, today: int) -> None:

@@ -8,9 +8,10 @@ of it last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +19,12 @@ from msgspec import Struct
 from monitor.core import cells as c
 from monitor.core.contribution import Position
 from monitor.core.events import from_us, to_us
+from monitor.core.facets import SENTINELS
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident
 from monitor.core.parcel import DELIVERED, HELD, RETURNED, RETURNING, SECURITY_RETURNED, Parcel, cells_of
 from monitor.core.rare import is_transit
-from monitor.core.vocabulary import CLOCKS, DAY_US, END_TO_END
+from monitor.core.vocabulary import CLOCKS, DAY_US, END_TO_END, ComplaintKind
 from monitor.read.lists import Picture, position_record
 from monitor.read.rules import kind_of
 from monitor.read.told import told
@@ -47,7 +49,9 @@ _STOPPED: Final[dict[str, tuple[int, tuple[int, ...], frozenset[str]]]] = {
 _COMPLAINTS: Final[dict[str, frozenset[str]]] = {
     "complaints": frozenset({"not_received"}),
     "empty_box": frozenset({"empty_box"}),
+    "sentinel": frozenset(SENTINELS),
 }
+EVERY_KIND: Final[frozenset[str]] = frozenset(get_args(ComplaintKind))
 
 
 class _Said(Struct, frozen=True, gc=False):
@@ -94,6 +98,7 @@ class Behind:
 def behind(picture: Picture, incident: Incident) -> Behind:
     """What the incident rests on, in a ``picture`` of the moment at which it became known."""
     covers = frozenset(incident.members)
+    picture = _of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
     if incident.clock in CLOCKS:
@@ -105,6 +110,15 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     if incident.mode in _COMPLAINTS:
         return _complained(picture, incident, covers)
     return Behind("")
+
+
+def _of_whom(picture: Picture, incident: Incident) -> Picture:
+    """The picture with the parcels of the forwarder or customer only, if the incident is about one."""
+    kind, *_, name = incident.scope.split("|", 4)
+    if kind not in ("forwarder", "customer"):
+        return picture
+    whose = attrgetter(kind)
+    return replace(picture, parcels={id_: one for id_, one in picture.parcels.items() if whose(one) == name})
 
 
 def in_stage(picture: Picture, incident: Incident) -> list[str]:
@@ -181,7 +195,9 @@ def _strange(picture: Picture, parcel: Parcel, since_day: int) -> frozenset[int]
 
 def _complained(picture: Picture, incident: Incident, covers: frozenset[str]) -> Behind:
     """The complaints of the incident's kind since the sums began, also those that name only an order."""
-    kinds, since_us = _COMPLAINTS[incident.mode], incident.since_day * DAY_US
+    wide = incident.mode == "complaints" and kind_of(incident) in ("all", "customer")
+    kinds = EVERY_KIND if wide else _COMPLAINTS[incident.mode]
+    since_us = incident.since_day * DAY_US
     parcels = {id_: parcel for id_, parcel in picture.parcels.items() if parcel.channel in covers}
     orders = {ref: id_ for id_, parcel in parcels.items() for ref in parcel.refs}
 

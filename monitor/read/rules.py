@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.core import feeds
+from monitor.core import bursts, feeds, handovers
 from monitor.core.evidence import ALTERNATIVES
+from monitor.core.facets import SENTINELS
 from monitor.core.incidents import Incident
 from monitor.core.params import Params
 from monitor.core.rare import RARE
@@ -65,6 +66,26 @@ _FEED: Final[_Rule] = (
         "tick_hours",
     ),
 )
+_FORWARDER: Final[_Rule] = (
+    "Each judged day, what the forwarder hands over on each channel is weighed: waits for the first scan against the "
+    "hazards of the channel, empty boxes against the channel's expectation. The evidence is added up over its "
+    "channels, that of the one with the most left out. At ln M of {group_page_ln_m:g} it pages, if the other "
+    "forwarders on the same channels show less than {contrast:.0%} of it per expected event; it closes after "
+    "{close_days} days below {close_ln_m:g}.",
+    ("group_page_ln_m", "contrast", "close_ln_m", "close_days", "margin", "shadow_days"),
+)
+_BURST: Final[_Rule] = (
+    "Every tick, the complaints opened on a day are compared with those of the {base_days} days before: a day with "
+    "{least} or more, {times:g} times as many as usual, and a chance below exp(-{page_ln_m:g}) is a burst (negative "
+    "binomial); of a customer, also {window_days} days together. It is named if {alone:.0%} of what is beyond the "
+    "usual about its channels is its own; its complaints are then no evidence against them. It closes after "
+    "{close_days} days without a burst.",
+    ("page_ln_m", "base_days", "window_days", "least", "times", "alone", "close_days", "shadow_days"),
+)
+_SENTINEL: Final[_Rule] = (
+    "One complaint of this kind ({sentinels}) is enough. It stays until a person acknowledges it.",
+    (),
+)
 _OTHER: Final[_Rule] = (
     "How incidents of this kind are raised is told in docs/detection.md; the parameters beside are those of the "
     "thresholds on evidence.",
@@ -75,9 +96,10 @@ _OTHER: Final[_Rule] = (
 _RULES: Final[dict[str, _Rule]] = {
     "channel": _CHANNEL,
     "feed": _FEED,
-    **dict.fromkeys(
-        ("country", "carrier", "carrier_country", "country_product", "carrier_product", "forwarder", "batch"), _GROUP
-    ),
+    "forwarder": _FORWARDER,
+    "customer": _BURST,
+    "all": _BURST,
+    **dict.fromkeys(("country", "carrier", "carrier_country", "country_product", "carrier_product"), _GROUP),
 }
 
 _CONSTANTS: Final[dict[str, float]] = {
@@ -88,6 +110,12 @@ _CONSTANTS: Final[dict[str, float]] = {
     "late_ticks": feeds.LATE_TICKS,
     "back_ticks": feeds.BACK_TICKS,
     "back_ratio": feeds.BACK_RATIO,
+    "contrast": handovers.CONTRAST,
+    "base_days": bursts.BASE_DAYS,
+    "window_days": bursts.WINDOW_DAYS,
+    "least": bursts.LEAST,
+    "times": bursts.TIMES,
+    "alone": bursts.ALONE,
 }
 
 
@@ -98,7 +126,7 @@ def kind_of(incident: Incident) -> str:
 
 def rule_of(incident: Incident, params: Params) -> tuple[str, dict[str, float]]:
     """The rule behind an incident as a sentence, and the parameters in it by name."""
-    text, names = _RULES.get(kind_of(incident), _OTHER)
+    text, names = _SENTINEL if incident.mode == "sentinel" else _RULES.get(kind_of(incident), _OTHER)
     values = {**_CONSTANTS, **params.as_dict()}
     parameters = {name: values[name] for name in names}
-    return text.format(**parameters), parameters
+    return text.format(**parameters, sentinels=", ".join(SENTINELS)), parameters

@@ -155,3 +155,12 @@ def test_an_incident_is_kept_once() -> None:
     ids: list[Incident] = [one for one in world.incidents.values() if one.scope == "all|||"]
     assert len(ids) == 1
     assert ids[0].revision == 2  # raised, closed
+
+
+def test_a_customer_whose_disputes_come_over_some_days_is_named_too() -> None:
+    lines = [re.sub(rb'"c[0-9]+-4"', b'"bulk"', line) for line in shop()]
+    some = [opened(f"slow-{i}", 40.2 + i / 2, parcel_id=f"{20 + i}-4", kind="not_received") for i in range(10)]
+    (one,) = found(lines + some)
+    assert (one["scope"]["kind"], one["scope"]["customer_id"], one["mode"]) == ("customer", "bulk", "complaints")
+    assert one["evidence"]["observed"] >= 8
+    assert one["evidence"]["since"] < "2025-04-20"

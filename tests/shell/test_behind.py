@@ -173,7 +173,7 @@ def test_what_was_set_aside_is_no_event_behind_anything() -> None:
     ],
 )
 def test_kinds_without_figures_of_their_own_are_told_as_far_as_it_goes(scope: str, mode: str) -> None:
-    refold = refolded([registered("P", 1), complained("K", 5, parcel_id="P")], 12)
+    refold = refolded([registered("P", 1, customer_id="C7"), complained("K", 5, parcel_id="P")], 12)
     one = incident(mode, 12, scope=scope)
     told = proven(refold.then, one, refold.tallies, refold.world.judged)
     assert told["figures"]["at_known_by"] == record(one)["evidence"]
