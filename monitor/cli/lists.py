@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from monitor.cli.common import json_option, settings_or_fail
+from monitor.cli.common import json_option, many, settings_or_fail
 from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.tables import print_table
 from monitor.cli.whole_log import picture_of
@@ -57,7 +57,7 @@ def _about(record: dict[str, Any]) -> str:
     if scope["kind"] == "channel":
         return str(members[0])
     names = " ".join(str(name) for key, name in scope.items() if key != "kind" and name)
-    return f"{scope['kind']} {names}".rstrip() + f" ({len(members)} channels)"
+    return f"{scope['kind']} {names}".rstrip() + f" ({many(len(members), 'channel')})"
 
 
 @click.command()
