@@ -92,7 +92,11 @@ class Handovers:
         pairs = [name for name in membership.names if channel_in(name) in rows]
         if len(pairs) != len(membership.names):
             membership = Membership(pairs, lambda pair: [forwarder_of(pair)])
+        own: dict[str, list[int]] = {}
+        for i, pair in enumerate(pairs):
+            own.setdefault(forwarder_of(pair), []).append(i)
         if not pairs:
+            self._pass_all({}, {}, day, at_us)
             return frozenset()
         facets = [self._facets[name] for name in pairs]
         channel = np.array([rows[channel_in(name)] for name in pairs])
@@ -100,21 +104,18 @@ class Handovers:
         for name, facet in zip(pairs, facets, strict=True):
             self._facets[name] = facet
         verdicts = judge_groups(day, told, membership, self._groups, (), self._params.learn_ln_m)
-        own = {scope: [i for i, pair in enumerate(pairs) if forwarder_of(pair) == scope] for scope in membership.scopes}
+        shown = {
+            scope: sorted(channel_in(pairs[i]) for i in own[scope] if _shows(facets[i], verdict))
+            for scope, verdict in verdicts.items()
+        }
+        known = set(self._open)
+        self._pass_all(verdicts, shown, day, at_us)
         rising: set[str] = set()
-        for scope in membership.scopes:
-            verdict, known = verdicts.get(scope), self._open.get(scope)
-            if known is not None:
-                incident = self._incidents[known]
-                shows = (
-                    [] if verdict is None else [channel_in(pairs[i]) for i in own[scope] if _shows(facets[i], verdict)]
-                )
-                self._pass(incident, verdict, sorted({*shows} - {*incident.covers}), day, at_us)
-            elif verdict is not None and verdict.ln_m >= RISING_LN_M and verdict.clock in PLACES:
-                mine = own[scope]
+        for scope, verdict in sorted(verdicts.items()):
+            if scope not in known and verdict.ln_m >= RISING_LN_M:
+                mine, members = own[scope], shown[scope]
                 if not self._is_alone(PLACES.index(verdict.clock), verdict.alternative, mine, channel, facets, due):
                     continue
-                members = sorted({channel_in(pairs[i]) for i in mine if _shows(facets[i], verdict)})
                 if verdict.ln_m < self._params.group_page_ln_m:
                     if verdict.ln_m > self._groups[scope].before:
                         rising.update(members)
@@ -189,6 +190,13 @@ class Handovers:
         note_severity(incident, "page", verdict, at_us, stock(members, "page"))
         self._open[scope] = incident.incident_id
         self._put(incident, True)
+
+    def _pass_all(self, verdicts: Mapping[str, Judged], shown: Mapping[str, list[str]], day: int, at_us: int) -> None:
+        """A day of the open incidents, also of forwarders that hand over nothing any more; ``shown``: who shows it."""
+        for scope in sorted(self._open):
+            incident = self._incidents[self._open[scope]]
+            new = [name for name in shown.get(scope, ()) if name not in incident.covers]
+            self._pass(incident, verdicts.get(scope), new, day, at_us)
 
     def _pass(self, incident: Incident, verdict: Judged | None, new: list[str], day: int, at_us: int) -> None:
         """A day of an open incident: the ``new`` channels join; it is closed when it was calm for long enough."""

@@ -131,3 +131,17 @@ def test_a_facet_forgets() -> None:
     assert facet.days == {101: 1}
     add(facet, {32 << 40 | 101 << 20: -1}, 103)
     assert prune(facet, 101, 103)
+
+
+def test_an_incident_of_a_forwarder_that_hands_over_nothing_any_more_closes() -> None:
+    lines = shop(lambda _, __, forwarder: forwarder == "grey")
+    later = []
+    for day in range(BEGIN + DAYS, BEGIN + DAYS + 90):  # only the other forwarder goes on
+        for n, country in enumerate(COUNTRIES):
+            for carrier in CARRIERS:
+                name = f"later-{day}-{n}-{carrier}"
+                later.append(registered(name, day + 0.1, carrier, destination=country, forwarder="swift"))
+                later += [scanned(name, "accepted", day + 1.0), scanned(name, "delivered", day + 8.1)]
+    world = replayed(lines + later, None, PARAMS)
+    (page,) = [one for one in pages(world) if one["scope"]["kind"] == "forwarder"]
+    assert page["closed_at"] is not None
