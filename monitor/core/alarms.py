@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from monitor.core.bursts import is_told
+from monitor.core.channel import LATE
 from monitor.core.groups import Group, Membership
 from monitor.core.handovers import is_forwarder
 from monitor.core.incidents import (
@@ -36,8 +37,6 @@ FIT: Final = 14.0  # agreement of all its channels with a fault of a group that 
 SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
-#: Modes about parcels that have grown old; see ``late_shadow_days``.
-LATE_MODES: Final = frozenset({"complaints", "empty_box", "returned"})
 RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
 #: Of groups with the same evidence and the same channels, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
@@ -290,7 +289,7 @@ class Alarms:
 
     def _may_page(self, verdict: Judged) -> bool:
         """Not for what the log is too young to know: how often the buyers of old parcels complain or send back."""
-        return not (self._late_shadow and _mode(verdict) in LATE_MODES)
+        return not (self._late_shadow and verdict.clock in LATE)
 
     def _is_paged(self, name: str) -> bool:
         known = self._channels.get(name)

@@ -16,16 +16,21 @@ from monitor.core.evidence import CUSUM, LATELY
 from monitor.core.facets import AGES, DAYS_KEPT
 from monitor.core.groups import Day
 from monitor.core.params import Params
+from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
 from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
 from monitor.core.verdict import Judged, say
-from monitor.core.vocabulary import END_TO_END, STAGE_CLOCKS
+from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
+from monitor.core.vocabulary import UNDERWAY as UNDERWAY_CLOCKS
 
 HALF_LIFE_DAYS = 180.0
 WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
 WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare with
 WARM_UP_EXITS = 10.0  # and so many exits learnt
 WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
+UNDERWAY = list(UNDERWAY_CLOCKS)
+NOT_RECEIVED = len(CLOCKS) + RARE.index("complaints")
+LOST_TIMES = TIMES.index(3.0)  # so many times as many complaints go with a loss
 
 
 class Block:
@@ -151,11 +156,17 @@ class Block:
         rare = self.rare
         rare.judged[self.held] = False
         slow = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
-        self.raw = np.concatenate((slow, rare.ratios()), axis=1)
-        self.all_judged = np.concatenate((self.judged, rare.judged), axis=1)
-        self.all_special = np.concatenate((self.special, np.zeros_like(rare.judged)), axis=1)
-        self.all_exits: Floats = np.concatenate((self.exits.sum(axis=-1), rare.seen), axis=1)
-        self.all_expected: Floats = np.concatenate((self.expected, rare.expected), axis=1).round(9)
+        slow[..., ev.SHAPED] = np.where(self.special[..., None], 0.0, slow[..., ev.SHAPED])
+        raw, exits = np.concatenate((slow, rare.ratios()), axis=1), self.exits.sum(axis=-1)
+        judged = np.concatenate((self.judged, rare.judged), axis=1)
+        under = self.judged[:, UNDERWAY]
+        self.raw = np.concatenate((raw, self._joint(raw, judged)), axis=1)
+        self.all_judged = np.concatenate((judged, under.any(axis=1, keepdims=True)), axis=1)
+        special = (self.special[:, UNDERWAY] & under).any(axis=1, keepdims=True)
+        self.all_special = np.concatenate((self.special, np.zeros_like(rare.judged), special), axis=1)
+        joint = [(of[:, UNDERWAY] * under).sum(axis=1, keepdims=True) for of in (exits, self.expected)]
+        self.all_exits: Floats = np.concatenate((exits, rare.seen, joint[0]), axis=1)
+        self.all_expected: Floats = np.concatenate((self.expected, rare.expected, joint[1]), axis=1).round(9)
         week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
         ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
         state = np.stack([ch.evidence for ch in self.channels])
@@ -166,6 +177,16 @@ class Block:
             channel.evidence = row
             channel.ln_m = float(total)
         self._advance(cv2)
+
+    def _joint(self, raw: Floats, judged: NDArray[np.bool_]) -> Floats:
+        """Untempered ℓ of the stages after departure together, ``[channel, 1, alternative]``: the sum of theirs.
+
+        That parcels are lost is also what their buyers say.
+        """
+        told = np.where(judged[..., None], raw, 0.0)
+        joint: Floats = told[:, UNDERWAY].sum(axis=1, keepdims=True)
+        joint[..., ev.LOST] += told[:, [NOT_RECEIVED], LOST_TIMES]
+        return joint
 
     def _advance(self, cv2: Floats) -> None:
         """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""

@@ -18,6 +18,7 @@ from monitor.core.vocabulary import END_TO_END, ORIGIN
 LONG_DAYS: Final = 3
 LONG_AROUND: Final = (8, 10)  # days before and after a long holiday
 SHORT_AROUND: Final = (1, 3)
+UNDERWAY_DAYS: Final = 21  # so long parcels that waited out a holiday of the origin are on their way
 #: Sales of the origin (11 November) and the networks' peak, as (month, day) of the first and last day.
 SALES: Final = (((11, 11), (11, 20)),)
 PEAK: Final = (((12, 10), (12, 31)), ((1, 1), (1, 7)))
@@ -61,6 +62,9 @@ def is_special(country: str, clock: int, day: int) -> bool:
     """
     when = _EPOCH + timedelta(days=day)
     origin = clock != 3 and (day in special_days(ORIGIN, when.year) or _between(when, SALES))
+    if clock == END_TO_END and not origin:
+        before = when - timedelta(days=UNDERWAY_DAYS)
+        origin = day - UNDERWAY_DAYS in special_days(ORIGIN, before.year)
     destination = clock in (3, END_TO_END) and (day in special_days(country, when.year) or _between(when, PEAK))
     return origin or destination
 

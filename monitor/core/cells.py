@@ -30,6 +30,7 @@ SECURITY_DAY           cohort, day           was sent back by security, likewise
 RETURN_DAY             cohort, day           was sent back or came back, likewise
 NOT_RECEIVED_DAY       cohort, day opened    (one for each complaint of this kind about the parcel)
 EMPTY_BOX_DAY          cohort, day opened    (likewise)
+ATTEMPT_DAY            cohort, day           was tried in vain for the second time
 ABROAD + country       cohort, day           was first scanned in a country that is neither origin nor destination
 =====================  ====================  =====================================================
 """
@@ -64,7 +65,7 @@ EXIT: Final = 40
 CENSOR: Final = 48
 #: Events that are rare on a channel that is well; the day they happened on decides when they are judged.
 EVENT: Final = 56
-HELD_DAY, SECURITY_DAY, RETURN_DAY, NOT_RECEIVED_DAY, EMPTY_BOX_DAY = range(EVENT, EVENT + 5)
+HELD_DAY, SECURITY_DAY, RETURN_DAY, NOT_RECEIVED_DAY, EMPTY_BOX_DAY, ATTEMPT_DAY = range(EVENT, EVENT + 6)
 ABROAD: Final = 64
 #: Complaints that are judged by the age of the parcel.
 COMPLAINT_DAYS: Final = {"not_received": NOT_RECEIVED_DAY, "empty_box": EMPTY_BOX_DAY}

@@ -23,8 +23,11 @@ from monitor.core.rare import RARE, bands_of
 from monitor.core.vocabulary import CLOCKS
 
 KINDS: Final = len(CLOCKS)
-#: Stage clocks, then those of rare events: what has evidence.
-CLOCKS_JUDGED: Final = KINDS + len(RARE)
+#: What has evidence: stage clocks, then those of rare events, last the stages after departure together.
+JOINT: Final = KINDS + len(RARE)
+CLOCKS_JUDGED: Final = JOINT + 1
+#: Clocks about parcels that have grown old: a log knows what is usual of them only after ``late_shadow_days``.
+LATE: Final = tuple(KINDS + RARE.index(name) for name in ("returned", "complaints", "empty_box"))
 #: An exit that became known later than this many days is no evidence of a day; the parcel just leaves the risk set.
 TOO_LATE_FOR_EVIDENCE: Final = 30
 

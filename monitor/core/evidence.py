@@ -8,7 +8,8 @@ a calendar factor g and slack m:
     M ← (M + 1) · e^ℓ
 
 where y is the hazard under an alternative: ρ·x (slower by a factor at every age), or accelerated failure time
-(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)], at most ``MOST`` x. Each M is a
+(every duration k times as long), y = (1 − m) g [H₀((a+1)/k) − H₀(a/k)], at most ``MOST`` x, or loss of a share p, with
+H₁ = −ln(p + (1 − p) e^(−H₀)) in place of H₀ (a cured fraction: Oliveira et al. 2016). Each M is a
 Shiryaev–Roberts e-detector: if the baseline is right, the mean time to M ≥ A is at least A judged days, and so it is
 for the mean over clocks and alternatives (Shin, Ramdas and Rinaldo, "E-detectors", 2024). φ ≥ 1 tempers for shocks
 shared by parcels.
@@ -26,13 +27,18 @@ from numpy.typing import NDArray
 from monitor.core.baseline import Floats
 
 #: Names of the alternatives, in order.
-ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8")
+ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8", "lost0.05")
 FACTORS: Final = (0.7, 0.35, 0.08)
 STRETCHES: Final = (1.35, 1.8)
+LOSSES: Final = (0.05,)
 #: So many times the baseline's hazard at most: of the late ages it is not known well enough for more.
 MOST: Final = 4.0
-#: The alternative that means that a stage stands still rather than being slow.
+#: The alternatives that mean that a stage stands still, or that parcels never leave it, rather than being slow.
 STALLED: Final = 2
+LOST: Final = 5
+#: Alternatives that go by the shape of the hazard over the ages: they say nothing on days on which parcels aged while
+#: all stood still.
+SHAPED: Final = [3, 4, 5]
 #: Rows of a node's evidence: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after
 #: that; the ℓ of the last days, of which a day keeps ``KEEP``.
 LN_M, CUSUM, SEEN, EXPECTED, SINCE, LATELY = range(6)
@@ -51,6 +57,13 @@ def stretched(increments: Floats, k: float) -> Floats:
     return np.diff(at, axis=-1)
 
 
+def cured(increments: Floats, p: float) -> Floats:
+    """Increments of the cumulative hazard when a share ``p`` never leaves: H₁ = −ln(p + (1 − p) e^(−H₀))."""
+    total = np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
+    out: Floats = -np.diff(np.log(p + (1 - p) * np.exp(-total)), axis=-1)
+    return out
+
+
 def log_likelihood_ratios(
     at_risk: Floats,
     exits: Floats,
@@ -58,8 +71,10 @@ def log_likelihood_ratios(
     scale: Floats,
     factors: Sequence[float] = FACTORS,
     stretches: Sequence[float] = STRETCHES,
+    losses: Sequence[float] = LOSSES,
 ) -> Floats:
-    """Untempered ℓ of each alternative for one day: ``factors`` on the hazard, ``stretches`` of every duration.
+    """Untempered ℓ of each alternative for one day: ``factors`` on the hazard, ``stretches`` of every duration,
+    shares that are lost.
 
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
     clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
@@ -74,7 +89,7 @@ def log_likelihood_ratios(
     at = x[where]
     log_base = np.log(-np.expm1(-at))
     cells = x.shape[0] * x.shape[1]
-    out = np.empty((*x.shape[:2], len(factors) + len(stretches)))
+    out = np.empty((*x.shape[:2], len(factors) + len(stretches) + len(losses)))
 
     def gain(y: Floats) -> Floats:
         terms = count * (np.log(-np.expm1(-y)) - log_base)
@@ -85,6 +100,9 @@ def log_likelihood_ratios(
         out[..., i] = gain(rho * at) + (1 - rho) * base
     for i, k in enumerate(stretches, start=len(factors)):
         y = np.clip(stretched(increments, k) * scale[..., None], 1e-12, MOST * x)
+        out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
+    for i, p in enumerate(losses, start=len(factors) + len(stretches)):
+        y = np.clip(cured(increments, p) * scale[..., None], 1e-12, x)
         out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
     return out
 

@@ -29,7 +29,7 @@ from monitor.core.judging import Judging
 from monitor.core.params import Params
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
-LAG_QUANTILE = 0.75
+LAG_QUANTILE = 0.25
 LAG_MOST_US = 4 * DAY_US
 LAG_ENOUGH = 100  # scans before the histogram is believed
 LAG_FORGET = 200_000  # scans after which all counts are halved

@@ -24,5 +24,6 @@ class FleetHeader(Struct):
     feeds: dict[str, int] = {}
     reports: dict[str, Feed] = {}  # what each feed usually reports, and whether it does
     seasoned: bool = False  # the log's first days are over, and evidence begins anew
+    late_seasoned: bool = False  # the same for the clocks about old parcels
     first_us: int = 1 << 62
     last_us: int = 0

@@ -17,15 +17,16 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from monitor.core.channel import JOINT
 from monitor.core.events import day_text, from_us
-from monitor.core.evidence import STALLED
+from monitor.core.evidence import LOST, STALLED
 from monitor.core.forecast import Forecast
 from monitor.core.identity import hash64
 from monitor.core.params import Params
-from monitor.core.rare import RARE
+from monitor.core.rare import MODES, RARE
 from monitor.core.scope import channel_scope, scope_record
 from monitor.core.verdict import Judged
-from monitor.core.vocabulary import CLOCKS, DAY_US
+from monitor.core.vocabulary import CLOCKS, DAY_US, STAGE_CLOCKS, UNDERWAY_CLOCK
 
 QUIET_DAYS: Final = 30
 #: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
@@ -96,17 +97,27 @@ class Incident(Struct):
 
 def mode_of(clock: int, alternative: int) -> str:
     """The contract's ``mode`` for the clock and alternative that say most."""
-    if clock >= len(CLOCKS):
-        return RARE[clock - len(CLOCKS)]
+    if len(CLOCKS) <= clock < JOINT:
+        name = RARE[clock - len(CLOCKS)]
+        return MODES.get(name, name)
     if clock == 0:
         return "no_first_scan"
-    return "stage_stalled" if alternative == STALLED and clock < len(CLOCKS) - 1 else "transit_slow"
+    if alternative == LOST:
+        return "loss"
+    return "stage_stalled" if alternative == STALLED and clock < STAGE_CLOCKS else "transit_slow"
+
+
+def clock_name(clock: int) -> str:
+    """The contract's ``clock``: the milestones between which parcels wait; empty for a rare event."""
+    if clock == JOINT:
+        return UNDERWAY_CLOCK
+    return CLOCKS[clock] if clock < len(CLOCKS) else ""
 
 
 def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_us: int) -> Incident:
     """A new incident, not yet known to anybody: see :func:`note_severity`."""
     incident = open_about(scope, mode_of(verdict.clock, verdict.alternative), members, verdict.since_day, at_us)
-    incident.clock = CLOCKS[verdict.clock] if verdict.clock < len(CLOCKS) else ""
+    incident.clock = clock_name(verdict.clock)
     incident.last_judged_day = day
     return incident
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from monitor.core import cells as c
 from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
-from monitor.core.channel import Channel, is_warm, no_evidence, prune
+from monitor.core.channel import CLOCKS_JUDGED, LATE, Channel, is_warm, no_evidence, prune
+from monitor.core.evidence import LN_M, mixture
 from monitor.core.facets import DAYS_KEPT, Facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
@@ -26,6 +27,7 @@ from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.spread import EXCESS, SQUARES
+from monitor.core.verdict import say
 from monitor.core.vocabulary import DAY_US
 
 
@@ -132,10 +134,14 @@ class Judging:
         channels = [self.channels[name] for name in names]
         first_day = day if self.header.first_day is None else self.header.first_day
         young, old = self._alarms.learning(day)
-        if day - first_day < self.params.shadow_days:
+        log_days = day - first_day
+        if log_days < self.params.shadow_days:
             young, old = frozenset(), frozenset(names)
         else:
-            self._season(channels)
+            self._season(log_days, channels)
+            if log_days < self.params.late_shadow_days:
+                late = {name for name, channel in zip(names, channels, strict=True) if self._is_late(channel)}
+                old = old | (late - young)
         warm = [is_warm(channel) for channel in channels]
         ticks_per_day = DAY_US // self.params.tick_us
         first, tick, reports = day * ticks_per_day, at_us // self.params.tick_us, self.header.reports
@@ -148,7 +154,6 @@ class Judging:
             if changed:
                 self.channels[name] = channel
         rows = {name: row for row, name in enumerate(names)}
-        log_days = day - first_day
         may_page = log_days >= self.params.shadow_days
         stock = self._stock_at(at_us)
         rising = self._handovers.judge(day, at_us, may_page, rows, found, stock)
@@ -174,19 +179,30 @@ class Judging:
             rising,
         )
 
-    def _season(self, channels: list[Channel]) -> None:
-        """What the first days gave against a baseline that was still being learnt is no evidence any more."""
-        if self.header.seasoned:
-            return
-        self.header.seasoned = True
+    def _season(self, log_days: int, channels: list[Channel]) -> None:
+        """What was weighed against a baseline that was still being learnt is no evidence any more: after the first
+        days of a log, and, of the clocks about old parcels, once such parcels are known."""
+        header = self.header
+        if not header.seasoned:
+            header.seasoned = True
+            self._begin_anew(channels, range(CLOCKS_JUDGED))
+        if not header.late_seasoned and log_days >= self.params.late_shadow_days:
+            header.late_seasoned = True
+            self._begin_anew(channels, LATE)
+
+    def _begin_anew(self, channels: list[Channel], clocks: Sequence[int]) -> None:
+        """What some clocks have shown counts no more."""
         for name, channel in zip(self.members().names, channels, strict=True):
-            channel.evidence, channel.ln_m = no_evidence(), -np.inf
-            channel.spread[[EXCESS, SQUARES]] = 0.0
+            _forget(channel, clocks)
             self.channels[name] = channel
         for scope_, group in sorted(self.groups.items()):
-            group.evidence, group.ln_m, group.before, group.fit = no_evidence(), -np.inf, -np.inf, 0.0
-            group.spread[[EXCESS, SQUARES]] = 0.0
+            _forget(group, clocks)
+            group.before, group.fit = -np.inf, 0.0
             self.groups[scope_] = group
+
+    def _is_late(self, channel: Channel) -> bool:
+        """Whether what a channel shows is about old parcels."""
+        return channel.ln_m > self.params.learn_ln_m and say(channel.evidence, channel.ln_m).clock in LATE
 
     def pass_midnight(self, today: int) -> None:
         names = self.members().names
@@ -210,6 +226,12 @@ class Judging:
             if any(cohort <= window for cohort in channel.recent):
                 prune(channel, window)
                 self.channels[name] = channel
+
+
+def _forget(node: Channel | Group, clocks: Sequence[int]) -> None:
+    node.evidence[:, clocks] = no_evidence()[:, clocks]
+    node.spread[np.ix_([EXCESS, SQUARES], clocks)] = 0.0
+    node.ln_m = float(mixture(node.evidence[LN_M]))
 
 
 def in_flight(channel: Channel) -> int:

@@ -43,6 +43,9 @@ def _places(milestone: str) -> tuple[int, ...]:
 PLACES: Final[tuple[tuple[int, ...], ...]] = tuple(_places(name) for name in MILESTONES)
 _NEVER: Final = 1 << 62
 
+ATTEMPTS_KEPT: Final = 8
+ATTEMPT_GAP_US: Final = 12 * HOUR_US
+
 #: How much of a parcel is kept.
 FULL, STONE, FINGERPRINT = 0, 1, 2
 
@@ -85,6 +88,7 @@ class Parcel(Struct, array_like=True):
     origin: str = ORIGIN  # country
     customer: str = ""
     forwarder: str = ""
+    attempts: list[int] = []  # times of failed attempts to deliver, the earliest ``ATTEMPTS_KEPT``, sorted
     abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
 
 
@@ -296,6 +300,26 @@ def see_abroad(p: Parcel, country: int, time_us: int) -> list[tuple[int, int]]:
     kind = c.ABROAD + country
     changes = [(c.cell(kind, cohort, max(time_us // DAY_US, cohort)), 1)]
     return [(c.cell(kind, cohort, max(known // DAY_US, cohort)), -1), *changes] if known else changes
+
+
+def see_attempt(p: Parcel, time_us: int) -> list[tuple[int, int]]:
+    """Note a failed attempt to deliver; the cells it changes, with the change.
+
+    The second is the first that is ``ATTEMPT_GAP_US`` or more after the earliest: reports of one attempt count once.
+    """
+    if time_us in p.attempts:
+        return []
+    old = second_attempt(p.attempts)
+    p.attempts = sorted((*p.attempts, time_us))[:ATTEMPTS_KEPT]
+    new, cohort = second_attempt(p.attempts), p.registered_us // DAY_US
+    if old == new:
+        return []
+    return [(c.cell(c.ATTEMPT_DAY, cohort, max(day // DAY_US, cohort)), n) for day, n in ((old, -1), (new, 1)) if day]
+
+
+def second_attempt(attempts: list[int]) -> int:
+    """When a parcel was tried in vain for the second time, µs; 0: never. ``attempts`` are sorted."""
+    return next((time for time in attempts if time >= attempts[0] + ATTEMPT_GAP_US), 0)
 
 
 def _hours(start_us: int, end_us: int) -> int:

@@ -58,6 +58,7 @@ from monitor.core.parcel import (
     outcome,
     part_of,
     see_abroad,
+    see_attempt,
 )
 from monitor.core.scope import forwarder_scope
 from monitor.core.things import EVENTS, Things, thing_of
@@ -67,6 +68,7 @@ _decode_again = msgspec.json.Decoder(Event).decode
 
 #: Milestones that are an outcome, by their place.
 OUTCOMES: Final = frozenset(INDEX[name] for name in ("delivered", "returned", "lost"))
+ATTEMPT_FAILED: Final = INDEX["attempt_failed"]
 #: Longer reporting lags count as this many hours.
 LAG_CAP_HOURS: Final = 168
 #: Outcomes of a settled claim that say the parcel is lost.
@@ -297,6 +299,9 @@ class ParcelFold:
         if country is not None and parcel.kept == FULL and country not in (parcel.origin, parcel.channel[:2]):
             for key, n in see_abroad(parcel, c.country_number(country), time):
                 self._ledger.add(parcel.channel, key, n)
+        if milestone == ATTEMPT_FAILED and parcel.kept == FULL:
+            for key, n in see_attempt(parcel, time):
+                self._ledger.add(parcel.channel, key, n)
         feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):
             feeds[carrier] = time
@@ -371,7 +376,7 @@ class ParcelFold:
             parcel.kept = STONE
             parcel.seen = {}
             parcel.last_place = ""
-            parcel.abroad = {}
+            parcel.abroad, parcel.attempts = {}, []
         else:
             parcel.kept = FINGERPRINT
             self._things.forget(parcel_id, parcel)

@@ -1,6 +1,7 @@
 """Rare-event clocks: what happens to few parcels of a channel that is well, judged on the frequent side.
 
-Holds by customs, returns by security, other returns, scans in a wrong country, and complaints. Their hazards are small
+Holds by customs, returns by security, other returns, second failed attempts to deliver (most of what comes back later),
+scans in a wrong country, and complaints. Their hazards are small
 and need no fine ages: by a few bands of age, the hazard of all channels together, corrected by the channel's parent
 (what it shares with others that matters most for the event), band by band, and by a level of its own:
 
@@ -23,19 +24,21 @@ from numpy.typing import NDArray
 from monitor.core.baseline import Floats, Ints
 from monitor.core.vocabulary import END_TO_END
 
-#: Modes of incidents, in the order of the clocks; the first five are the kinds of cells from ``cells.EVENT`` on.
-RARE: Final = ("customs_hold", "security_return", "returned", "complaints", "empty_box", "misroute")
+#: Names of the clocks, in order; the first six are the kinds of cells from ``cells.EVENT`` on.
+RARE: Final = ("customs_hold", "security_return", "returned", "complaints", "empty_box", "second_attempt", "misroute")
+#: Modes of incidents, where they are not named as the clock is.
+MODES: Final = {"second_attempt": "returned"}
 EMPTY_BOX: Final = 4
 COMPLAINTS: Final = [3, EMPTY_BOX]
-MISROUTE: Final = 5
+MISROUTE: Final = 6
 #: The clock whose parcels are at risk; None for all parcels registered.
-AT_RISK: Final = (3, END_TO_END, END_TO_END, None, None, END_TO_END)
+AT_RISK: Final = (3, END_TO_END, END_TO_END, None, None, END_TO_END, END_TO_END)
 #: What the level above a channel is: places in its id (country, product, carrier).
-PARENT: Final = ((0,), (1,), (0, 2), (0, 2), (2,), (2,))
+PARENT: Final = ((0,), (1,), (0, 2), (0, 2), (2,), (0, 2), (2,))
 #: First ages of the bands, in days.
 STARTS: Final = (0, 1, 2, 4, 8, 15, 22, 30, 45, 60, 75, 90, 105)
 #: Alternatives: so many times as often.
-TIMES: Final = (2.0, 3.0, 6.0, 12.0, 25.0)
+TIMES: Final = (2.0, 3.0, 6.0, 12.0, 25.0, 50.0)
 KAPPA: Final = (3.0, 2.0)  # parent, channel: in expected events
 PRIOR: Final = (0.005, 50.0)  # events and parcel-days behind the hazard of all
 LOWEST: Final = 1e-6

@@ -78,6 +78,9 @@ CLOCKS: Final[tuple[str, ...]] = (
 )
 STAGE_CLOCKS: Final = 4
 END_TO_END: Final = 4
+#: The stage clocks after departure, judged together as one more clock.
+UNDERWAY: Final = (2, 3)
+UNDERWAY_CLOCK: Final = "departed_origin>delivered"
 
 #: The country where parcels start, unless their registration says otherwise.
 ORIGIN: Final = "CN"

@@ -22,9 +22,26 @@ from monitor.core.events import from_us, to_us
 from monitor.core.facets import SENTINELS
 from monitor.core.identity import hash64
 from monitor.core.incidents import Incident
-from monitor.core.parcel import DELIVERED, HELD, RETURNED, RETURNING, SECURITY_RETURNED, Parcel, cells_of
+from monitor.core.parcel import (
+    DELIVERED,
+    HELD,
+    RETURNED,
+    RETURNING,
+    SECURITY_RETURNED,
+    Parcel,
+    cells_of,
+    second_attempt,
+)
 from monitor.core.rare import is_transit
-from monitor.core.vocabulary import CLOCKS, DAY_US, END_TO_END, ComplaintKind
+from monitor.core.vocabulary import (
+    CLOCKS,
+    DAY_US,
+    END_TO_END,
+    STAGE_CLOCKS,
+    UNDERWAY,
+    UNDERWAY_CLOCK,
+    ComplaintKind,
+)
 from monitor.read.lists import Picture, position_record
 from monitor.read.rules import kind_of
 from monitor.read.told import told
@@ -39,11 +56,17 @@ _NEVER: Final = 1 << 62
 
 _SCAN: Final = "parcel.scanned.v1"
 _COMPLAINT: Final = "complaint.opened.v1"
+#: Clock of an incident → rank of the stage where the wait begins, and of that which ends it.
+WAITS: Final[dict[str, tuple[int, int]]] = {
+    **{name: (rank, rank + 1) for rank, name in enumerate(CLOCKS[:STAGE_CLOCKS])},
+    CLOCKS[END_TO_END]: (0, DELIVERED),
+    UNDERWAY_CLOCK: (UNDERWAY[0], DELIVERED),
+}
 #: Modes of rare scans: kind of the cell that counts it, places in ``Parcel.times``, milestones.
 _STOPPED: Final[dict[str, tuple[int, tuple[int, ...], frozenset[str]]]] = {
     "customs_hold": (c.HELD_DAY, (HELD,), frozenset({"customs_held"})),
     "security_return": (c.SECURITY_DAY, (SECURITY_RETURNED,), frozenset({"security_returned"})),
-    "returned": (c.RETURN_DAY, (RETURNING, RETURNED), frozenset({"returning", "returned"})),
+    "returned": (c.RETURN_DAY, (RETURNING, RETURNED), frozenset({"returning", "returned", "attempt_failed"})),
 }
 #: Modes of complaints → the kinds that count.
 _COMPLAINTS: Final[dict[str, frozenset[str]]] = {
@@ -101,7 +124,7 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     picture = _of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
-    if incident.clock in CLOCKS:
+    if incident.clock in WAITS:
         return Behind(f"parcels that stood in {incident.clock}", in_stage(picture, incident))
     if incident.mode in _STOPPED:
         return _stopped(picture, incident, covers)
@@ -126,15 +149,15 @@ def in_stage(picture: Picture, incident: Incident) -> list[str]:
 
     Those beyond the age cap are left out, as they are from the evidence, and so is what had been stopped otherwise.
     """
-    clock, covers = CLOCKS.index(incident.clock), frozenset(incident.members)
-    first = DELIVERED if clock == END_TO_END else clock + 1  # in Parcel.times: later stages, then what stops it
+    start, end = WAITS[incident.clock]  # places in Parcel.times: later stages, then what stops it
+    covers = frozenset(incident.members)
     oldest_day = incident.known_us // DAY_US - picture.params.age_cap_days
     found = []
     for id_, parcel in picture.parcels.items():
         if parcel.channel not in covers or parcel.untimed:
             continue
-        since = parcel.registered_us if clock in (0, END_TO_END) else parcel.times[clock]
-        left = min((t for t in (*parcel.times[first:], parcel.lost_claim_us) if t), default=_NEVER)
+        since = next((t for t in parcel.times[start:end] if t), 0) if start else parcel.registered_us
+        left = min((t for t in (*parcel.times[end:], parcel.lost_claim_us) if t), default=_NEVER)
         if 0 < since <= incident.known_us < left and since // DAY_US >= oldest_day:
             found.append((since, id_))
     return [id_ for _, id_ in sorted(found)]
@@ -158,10 +181,17 @@ def _stopped(picture: Picture, incident: Incident, covers: frozenset[str]) -> Be
     first_scan_us = picture.params.first_scan_days * DAY_US
     found = []
     for id_, parcel in picture.parcels.items():
-        if parcel.channel in covers and any(parcel.times[place] for place in places):
+        if parcel.channel not in covers:
+            continue
+        if any(parcel.times[place] for place in places):
             why = cells_of(parcel, first_scan_us)[14]
             if why >> 40 == kind and why & c.MASK >= incident.since_day:
                 found.append((-min(parcel.times[place] or _NEVER for place in places), id_))
+                continue
+        if incident.mode == "returned":
+            tried = second_attempt(parcel.attempts)
+            if tried // DAY_US >= max(incident.since_day, 1):
+                found.append((-tried, id_))
     ids = [id_ for _, id_ in sorted(found)]
     what = f"parcels with {' or '.join(sorted(milestones))} since {_day(incident)}"
     return Behind(what, ids, counts=lambda _, it: it.type == _SCAN and it.data.milestone in milestones)

@@ -14,7 +14,7 @@ from monitor.core.incidents import Incident, record
 from monitor.core.parcel import stage
 from monitor.core.scope import channel_of
 from monitor.core.vocabulary import CLOCKS
-from monitor.read.behind import PARCELS_SHOWN, in_stage
+from monitor.read.behind import PARCELS_SHOWN, WAITS, in_stage
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of, rule_of
 from monitor.read.sums import Baselines, Tallies, baseline, group_members, node_figures, strongest
@@ -59,7 +59,7 @@ def _incident(picture: Picture, incident: Incident, watch: list[Record]) -> Reco
         figures["channels"] = list(about.values())
     figures["now"] = {**node_figures(picture, incident), "as_of": from_us(picture.as_of_us)}
     rule, parameters = rule_of(incident, picture.params)
-    standing = in_stage(picture, incident) if incident.clock in CLOCKS else []
+    standing = in_stage(picture, incident) if incident.clock in WAITS else []
     return {
         "kind": "incident",
         "basis": STORED,

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.core import rare
 from monitor.core.baseline import Floats, cumulative, days_until
-from monitor.core.channel import Channel
+from monitor.core.channel import JOINT, Channel
 from monitor.core.events import day_text
 from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
 from monitor.core.feeds import ALL
@@ -23,12 +23,12 @@ from monitor.core.incidents import Incident
 from monitor.core.judge import StageHazards
 from monitor.core.rare import RARE, TIMES
 from monitor.core.scope import scope_record
-from monitor.core.vocabulary import CLOCKS
+from monitor.core.vocabulary import CLOCKS, UNDERWAY, UNDERWAY_CLOCK
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of
 
 Record = dict[str, Any]
-NAMES: Final = (*CLOCKS, *RARE)
+NAMES: Final = (*CLOCKS, *RARE, UNDERWAY_CLOCK)
 #: First ages of the rows of a baseline table, days; the table ends where hardly a parcel is left.
 _AGES: Final = (0, 1, 2, 3, 5, 7, 10, 14, 18, 22, 28, 35, 45, 60, 75, 90, 120, 180, 240, 300)
 _HARDLY: Final = 0.005
@@ -57,7 +57,7 @@ def _at(evidence: Floats, clock: int, alternative: int) -> Record:
     since = int(at[SINCE])
     return {
         "clock": NAMES[clock],
-        "alternative": ALTERNATIVES[alternative] if clock < len(CLOCKS) else f"x{TIMES[alternative]:g}",
+        "alternative": f"x{TIMES[alternative]:g}" if len(CLOCKS) <= clock < JOINT else ALTERNATIVES[alternative],
         "ln_m": finite(at[LN_M]),
         "observed": finite(at[SEEN]),
         "expected": finite(at[EXPECTED]),
@@ -168,6 +168,8 @@ def baseline(baselines: Baselines, name: str, channel: Channel, best: tuple[int,
     if best is None or name not in baselines:
         return None
     clock = best[0]
+    if clock == JOINT:  # of its stages the one that says most
+        clock = max(UNDERWAY, key=lambda one: float(channel.evidence[LN_M, one].max()))
     at = rare.AT_RISK[clock - len(CLOCKS)] if clock >= len(CLOCKS) else clock
     waiting = channel.cohorts if at is None else channel.risk[at, :-1]
     out: Record = {"channel": name, "clock": NAMES[clock]}
