@@ -14,6 +14,7 @@ from monitor.core import rare
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
+from monitor.core.declared_windows import NONE, DeclaredWindows
 from monitor.core.groups import Day
 from monitor.core.params import Params
 from monitor.core.spread import cv2_of
@@ -34,6 +35,7 @@ def judge_day(
     warm: Sequence[bool],
     held: Sequence[bool],
     hushed: bool = False,
+    declared: DeclaredWindows = NONE,
 ) -> tuple[dict[str, Judged], Day]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
@@ -41,8 +43,8 @@ def judge_day(
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
     feed was silent) are neither judged nor learnt from. ``hushed``: complaints say
-    nothing on this day. Returns the verdicts of the channels that had something at risk, and what their groups are
-    judged by.
+    nothing on this day; ``declared``: what the operator's calendar says of it.
+    Returns the verdicts of the channels that had something at risk, and what their groups are judged by.
     """
     rows = np.flatnonzero(warm)
     found = Day(len(names))
@@ -69,7 +71,7 @@ def judge_day(
                 hushed,
             )
         )
-    mark_special(day, names, carriers, blocks)
+    mark_special(day, names, carriers, blocks, declared)
     if sum(float(some.exits.sum() + some.at_risk[..., 0].sum()) for some in blocks) == 0:
         held = [True] * len(names)  # no parcel enters or leaves any stage anywhere
     for some in blocks:

@@ -11,6 +11,7 @@ from monitor.core import cells as c
 from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
 from monitor.core.channel import Channel, is_warm, no_evidence, prune
+from monitor.core.declared_windows import DeclaredWindows
 from monitor.core.facets import DAYS_KEPT, Facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
@@ -142,7 +143,8 @@ class Judging:
         silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
         held = [silent[part_of(name)] for name in names]
         hushed = self._bursts.is_hushed(day)
-        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed)
+        declared = DeclaredWindows(day, self.header.calendar, self.facets)
+        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed, declared)
         self.judged = day, membership, found
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
@@ -159,7 +161,11 @@ class Judging:
             if name in rows:
                 found.judged[rows[name], PLACE_OF[mode]] = False  # and so no evidence of other groups
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
-        unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
+        unheard = frozenset(
+            name
+            for name, mute in zip(names, held, strict=True)
+            if mute or (name not in verdicts and declared.is_struck(name))
+        )
         self._alarms.after_day(
             day,
             at_us,
