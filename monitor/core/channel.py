@@ -29,6 +29,14 @@ CLOCKS_JUDGED: Final = KINDS + len(RARE)
 TOO_LATE_FOR_EVIDENCE: Final = 30
 
 
+class Mark(Struct, array_like=True, frozen=True, gc=False):
+    """The usual duration of a channel on a UTC day, in days, and its variance: see monitor.core.drift."""
+
+    day: int
+    days: float
+    variance: float
+
+
 class Channel(Struct):
     """State of a channel. ``ages`` = age cap + 2: ages 0 … cap, and the open bucket."""
 
@@ -51,6 +59,7 @@ class Channel(Struct):
     overdue: Floats  # [row, days past the promised day]: see monitor.core.overdue
     pace: Floats  # complaints that nothing came, expected; arrivals, expected: of the last weeks
     missed: dict[int, int]  # complaints that nothing came, known since midnight, by place in ``overdue``
+    marks: list[Mark] = []  # what the usual duration was, every quarter of the last year
 
 
 def no_evidence() -> Floats:

@@ -159,9 +159,11 @@ class FleetFold:
         is_midnight = at // DAY_US != (at - self.params.tick_us) // DAY_US
         if is_midnight:
             self.judging.pass_midnight(at // DAY_US)
+        judged_from = header.open_day
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self.judging.judge(header.open_day, at)
             header.open_day += 1
+        self.judging.watch_drift(range(judged_from, header.open_day), at)
         if is_midnight:
             self.judging.prune(at // DAY_US)
             forget(header.calendar, at // DAY_US)

@@ -87,6 +87,7 @@ class Incident(Struct):
     joined: list[Joined] = []
     absorbed_by: str = ""
     waited_days: int = 0  # judged days on which a page was held back for a group that rises
+    is_drift: bool = False  # of the baseline, see monitor.core.drift
 
     @property
     def covers(self) -> list[str]:
@@ -257,6 +258,8 @@ def record(incident: Incident) -> dict[str, object]:
         out["joined"] = [{"channel": one.channel, "known_by": from_us(one.known_us)} for one in incident.joined]
     if incident.absorbed_by:
         out["absorbed_by"] = incident.absorbed_by
+    if incident.is_drift:
+        out["drift"] = True
     if acknowledged:
         out["acknowledged_by"] = acknowledged[0].by or "unnamed"
     if any(note.what in ("mute", "done") for note in incident.notes):

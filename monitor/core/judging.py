@@ -12,6 +12,7 @@ from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
 from monitor.core.channel import Channel, is_warm, no_evidence, prune
 from monitor.core.declared_windows import DeclaredWindows
+from monitor.core.drift import Drift
 from monitor.core.facets import DAYS_KEPT, Facet
 from monitor.core.facets import add as add_to_facet
 from monitor.core.facets import prune as prune_facet
@@ -55,6 +56,7 @@ class Judging:
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, put)
         self._bursts = Bursts(params, facets, channels, incidents, put)
+        self._drift = Drift(params, channels, incidents, put)
         self._handovers = Handovers(params, facets, groups, incidents, put)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
         self._sentinels: dict[str, int] = {}
@@ -179,6 +181,10 @@ class Judging:
             elsewhere,
             rising,
         )
+
+    def watch_drift(self, days: range, at_us: int) -> None:
+        """Baselines that have moved, after ``days`` were judged at a tick."""
+        self._drift.after_days(days, self.header.first_day, at_us, self._stock_at(at_us))
 
     def _season(self, channels: list[Channel]) -> None:
         """What the first days gave against a baseline that was still being learnt is no evidence any more."""

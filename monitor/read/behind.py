@@ -101,6 +101,8 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     picture = _of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
+    if incident.is_drift:
+        return Behind("")
     if incident.clock in CLOCKS:
         return Behind(f"parcels that stood in {incident.clock}", in_stage(picture, incident))
     if incident.mode in _STOPPED:

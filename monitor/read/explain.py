@@ -17,7 +17,7 @@ from monitor.core.vocabulary import CLOCKS
 from monitor.read.behind import PARCELS_SHOWN, in_stage
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of, rule_of
-from monitor.read.sums import Baselines, Tallies, baseline, group_members, node_figures, strongest
+from monitor.read.sums import Baselines, Tallies, baseline, drift_figures, group_members, node_figures, strongest
 from monitor.read.watchlist import LEGS
 
 Record = dict[str, Any]
@@ -90,6 +90,8 @@ def proven(
         **node_figures(then, incident),
     }
     name = channel_of(incident.scope)
+    if incident.is_drift:
+        figures["drift"] = drift_figures(then, incident)
     if kind_of(incident) != "feed" and tallies is not None:
         baselines = Baselines(tallies)
         if name is None:

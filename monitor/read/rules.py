@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.core import bursts, feeds, handovers
+from monitor.core import bursts, drift, feeds, handovers
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.facets import SENTINELS
 from monitor.core.incidents import Incident
@@ -31,6 +31,14 @@ _CHANNEL: Final[_Rule] = (
         "shadow_days",
         "late_shadow_days",
     ),
+)
+_DRIFT: Final[_Rule] = (
+    "Once a week the usual duration from registration to delivery, the mean of the fastest {share:.0%} by the "
+    "channel's baseline, is compared with what it was a year ago, or when the first days of the log were over. A "
+    "ticket, never a page, is opened when it is more than {drift_ratio:.0%} longer and the difference is at least "
+    "{sure:g} standard errors; it closes below {calm:.0%} of that, also because a year has passed, and when another "
+    "incident speaks for the channel.",
+    ("drift_ratio", "share", "sure", "calm", "shadow_days"),
 )
 _GROUP: Final[_Rule] = (
     "Each judged day, the evidence of the channels of the group is added up, that of the one with the most left out: "
@@ -116,6 +124,9 @@ _CONSTANTS: Final[dict[str, float]] = {
     "least": bursts.LEAST,
     "times": bursts.TIMES,
     "alone": bursts.ALONE,
+    "share": 1 - drift.TRIM,
+    "sure": drift.SURE,
+    "calm": drift.CALM,
 }
 
 
@@ -126,7 +137,10 @@ def kind_of(incident: Incident) -> str:
 
 def rule_of(incident: Incident, params: Params) -> tuple[str, dict[str, float]]:
     """The rule behind an incident as a sentence, and the parameters in it by name."""
-    text, names = _SENTINEL if incident.mode == "sentinel" else _RULES.get(kind_of(incident), _OTHER)
+    if incident.is_drift:
+        text, names = _DRIFT
+    else:
+        text, names = _SENTINEL if incident.mode == "sentinel" else _RULES.get(kind_of(incident), _OTHER)
     values = {**_CONSTANTS, **params.as_dict()}
     parameters = {name: values[name] for name in names}
     return text.format(**parameters, sentinels=", ".join(SENTINELS)), parameters

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.core import rare
+from monitor.core import drift, rare
 from monitor.core.baseline import Floats, cumulative, days_until
 from monitor.core.channel import Channel
 from monitor.core.events import day_text
@@ -23,7 +23,7 @@ from monitor.core.incidents import Incident
 from monitor.core.judge import StageHazards
 from monitor.core.rare import RARE, TIMES
 from monitor.core.scope import scope_record
-from monitor.core.vocabulary import CLOCKS
+from monitor.core.vocabulary import CLOCKS, END_TO_END
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of
 
@@ -174,6 +174,25 @@ def baseline(baselines: Baselines, name: str, channel: Channel, best: tuple[int,
     if clock < len(CLOCKS):
         out |= baselines.quantiles(name, clock)
     return out | {"by_age": baselines.table(name, clock, waiting.tolist())}
+
+
+def drift_figures(picture: Picture, incident: Incident) -> Record:
+    """The usual duration of an incident's channel by its baseline, that of its anchor, and how sure the difference is,
+    worked out from a ``picture`` of the moment at which it became known."""
+    name = incident.members[0]
+    now = drift.durations(picture.channels)[name]
+    anchor = drift.anchor_of(picture.channels[name].marks, incident.last_judged_day)
+    if anchor is None:
+        return {}
+    ratio, sure = drift.score(now, anchor)
+    return {
+        "now_days": now.days,
+        "anchor_days": anchor.days,
+        "anchor_day": day_text(anchor.day),
+        "ratio": finite(ratio),
+        "standard_errors": finite(sure),
+        "deliveries_learnt": finite(picture.channels[name].tally[0, END_TO_END].sum()),
+    }
 
 
 def group_members(

@@ -127,6 +127,11 @@ class Incident(Model):
     absorbed_by: str | None = Field(
         None, description="Id of the wider incident that explains this one; null if there is none."
     )
+    drift: bool = Field(
+        False,
+        description="Whether it is about a baseline that has moved: `observed` are the usual days now, `expected` "
+        "those at `since`.",
+    )
     acknowledged_by: Name | None = Field(None, description="Who acknowledged it; null if nobody did.")
     muted: bool = Field(False, description="Whether a person muted it.")
     notes: list[Text] = Field(default=[], description="Notes of people, oldest first.")
