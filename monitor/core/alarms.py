@@ -61,7 +61,7 @@ class Alarms:
         judged = [
             (id_, i)
             for id_, i in open_
-            if i.severity != "feed" and not (is_told(i) or i.is_drift or is_forwarder(i.scope))
+            if i.severity != "feed" and not (is_told(i) or i.judged_by or is_forwarder(i.scope))
         ]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident

@@ -33,10 +33,10 @@ from monitor.core.block import WARM_UP_DAYS
 from monitor.core.bursts import is_told
 from monitor.core.channel import Channel, Mark
 from monitor.core.evidence import tempering
-from monitor.core.incidents import Incident, StockOf, note_severity, open_about
+from monitor.core.incidents import DRIFT, Incident, StockOf, note_severity, open_about
 from monitor.core.judge import StageHazards
 from monitor.core.params import Params
-from monitor.core.scope import channel_of, channel_scope
+from monitor.core.scope import channel_scope
 from monitor.core.spread import cv2_of
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, END_TO_END
@@ -114,7 +114,7 @@ class Drift:
         self._incidents = incidents
         self._put = put
         self._open = {
-            channel_of(one.scope) or "": id_ for id_, one in incidents.items() if one.is_drift and not one.closed_us
+            one.members[0]: id_ for id_, one in incidents.items() if one.judged_by == DRIFT and not one.closed_us
         }
 
     def after_days(self, days: range, first_day: int | None, at_us: int, stock: StockOf) -> None:
@@ -126,7 +126,7 @@ class Drift:
         if not checked or first_day is None or checked[-1] - first_day < self._params.shadow_days:
             return
         day = checked[-1]
-        instead = self._instead()
+        instead = spoken_for(self._incidents)
         for name, now in durations(self._channels).items():
             channel = self._channels[name]
             if _is_due(channel, now, day):
@@ -143,19 +143,10 @@ class Drift:
             elif ratio > self._params.drift_ratio and sure >= SURE and name not in instead and _is_used(channel):
                 self._raise(name, now, anchor, sure, day, at_us, stock)
 
-    def _instead(self) -> dict[str, str]:
-        """Channel → id of the open incident that speaks for its slowness already."""
-        out: dict[str, str] = {}
-        for id_ in sorted(self._incidents):
-            one = self._incidents[id_]
-            if not (one.closed_us or one.is_drift or one.severity == "feed" or is_told(one)):
-                out.update(dict.fromkeys(one.covers, id_))
-        return out
-
     def _raise(self, name: str, now: Duration, anchor: Mark, sure: float, day: int, at_us: int, stock: StockOf) -> None:
         """Open a ticket; ``ln_m`` is the logarithm of the likelihood ratio of the difference, sure² / 2."""
         incident = open_about(channel_scope(name), "transit_slow", [name], anchor.day, at_us)
-        incident.clock, incident.is_drift, incident.last_judged_day = CLOCKS[END_TO_END], True, day
+        incident.clock, incident.judged_by, incident.last_judged_day = CLOCKS[END_TO_END], DRIFT, day
         verdict = Judged(sure**2 / 2, END_TO_END, 0, now.days, anchor.days, anchor.day)
         note_severity(incident, "ticket", verdict, at_us, stock([name], "ticket"))
         self._open[name] = incident.incident_id
@@ -172,6 +163,16 @@ class Drift:
             incident.revision += 1
             del self._open[name]
         self._put(incident, over)
+
+
+def spoken_for(incidents: Mapping[str, Incident]) -> dict[str, str]:
+    """Channel → id of the open incident, of its own or a wider cause, that speaks for its slowness already."""
+    out: dict[str, str] = {}
+    for id_ in sorted(incidents):
+        one = incidents[id_]
+        if not (one.closed_us or one.judged_by or one.severity == "feed" or is_told(one)):
+            out.update(dict.fromkeys(one.covers, id_))
+    return out
 
 
 def _is_due(channel: Channel, now: Duration, day: int) -> bool:

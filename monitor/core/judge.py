@@ -6,7 +6,7 @@ parents crosses rows, and those run over whole, sorted columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def judge_day(
     held: Sequence[bool],
     hushed: bool = False,
     declared: DeclaredWindows = NONE,
+    look: Callable[[Sequence[Block]], None] | None = None,
 ) -> tuple[dict[str, Judged], Day]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
@@ -43,7 +44,8 @@ def judge_day(
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
     feed was silent) are neither judged nor learnt from. ``hushed``: complaints say
-    nothing on this day; ``declared``: what the operator's calendar says of it.
+    nothing on this day; ``declared``: what the operator's calendar says of it. ``look``: shown the
+    day before it is weighed and learnt.
     Returns the verdicts of the channels that had something at risk, and what their groups are judged by.
     """
     rows = np.flatnonzero(warm)
@@ -76,6 +78,8 @@ def judge_day(
         held = [True] * len(names)  # no parcel enters or leaves any stage anywhere
     for some in blocks:
         some.hold([held[i] for i in some.rows])
+    if look is not None:
+        look(blocks)
     for some in blocks:
         some.weigh(cv2[some.rows])
         some.tell(found)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from monitor.core import cells as c
 from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
+from monitor.core.canary import Canary
 from monitor.core.channel import Channel, is_warm, no_evidence, prune
 from monitor.core.declared_windows import DeclaredWindows
 from monitor.core.drift import Drift
@@ -56,6 +57,7 @@ class Judging:
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, put)
         self._bursts = Bursts(params, facets, channels, incidents, put)
+        self._canary = Canary(params, channels, incidents, put)
         self._drift = Drift(params, channels, incidents, put)
         self._handovers = Handovers(params, facets, groups, incidents, put)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
@@ -146,7 +148,19 @@ class Judging:
         held = [silent[part_of(name)] for name in names]
         hushed = self._bursts.is_hushed(day)
         declared = DeclaredWindows(day, self.header.calendar, self.facets)
-        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed, declared)
+        verdicts, found = judge_day(
+            day,
+            names,
+            channels,
+            young,
+            old,
+            self.params,
+            warm,
+            held,
+            hushed,
+            declared,
+            partial(self._canary.weigh, day, day - first_day, names, channels),
+        )
         self.judged = day, membership, found
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
@@ -181,6 +195,7 @@ class Judging:
             elsewhere,
             rising,
         )
+        self._canary.after_day(day, at_us, stock)
 
     def watch_drift(self, days: range, at_us: int) -> None:
         """Baselines that have moved, after ``days`` were judged at a tick."""

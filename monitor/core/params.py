@@ -42,6 +42,9 @@ class Params:
     drift_ratio: float = _param(
         0.15, 0.02, 10, "how much slower than a year ago the baseline opens a ticket, as a ratio"
     )
+    canary_parcels: int = _param(
+        50, 1, 10_000, "a new channel is followed against its lane for so many parcels at least"
+    )
     learn_ln_m: float = _param(3.0, 0, 1000, "days with more evidence than this are not learnt from")
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from monitor.core.contribution import Position
 from monitor.core.events import from_us, to_us
 from monitor.core.facets import SENTINELS
 from monitor.core.identity import hash64
-from monitor.core.incidents import Incident
+from monitor.core.incidents import DRIFT, Incident
 from monitor.core.parcel import DELIVERED, HELD, RETURNED, RETURNING, SECURITY_RETURNED, Parcel, cells_of
 from monitor.core.rare import is_transit
 from monitor.core.vocabulary import CLOCKS, DAY_US, END_TO_END, ComplaintKind
@@ -101,7 +101,7 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     picture = _of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
-    if incident.is_drift:
+    if incident.judged_by == DRIFT:
         return Behind("")
     if incident.clock in CLOCKS:
         return Behind(f"parcels that stood in {incident.clock}", in_stage(picture, incident))

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.core import drift, rare
+from monitor.core import canary, drift, rare
 from monitor.core.baseline import Floats, cumulative, days_until
 from monitor.core.channel import Channel
 from monitor.core.events import day_text
-from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE, mixture
 from monitor.core.feeds import ALL
 from monitor.core.groups import Day, Membership, best_witness
-from monitor.core.incidents import Incident
+from monitor.core.incidents import CANARY, Incident
 from monitor.core.judge import StageHazards
 from monitor.core.rare import RARE, TIMES
 from monitor.core.scope import scope_record
@@ -69,6 +69,8 @@ def node_figures(picture: Picture, incident: Incident) -> Record:
     """``ln_m`` and sums of the incident's channel or group, or score and scans of its feed; empty for what has no
     evidence of its own in this picture."""
     kind = kind_of(incident)
+    if incident.judged_by == CANARY:
+        return _canary_figures(picture.channels[incident.members[0]])
     if kind == "feed":
         feed = picture.fleet.reports.get(scope_record(incident.scope)["carrier"] or ALL)
         if feed is None:
@@ -82,6 +84,21 @@ def node_figures(picture: Picture, incident: Incident) -> Record:
         }
     node = picture.channels.get(incident.members[0]) if kind == "channel" else picture.groups.get(incident.scope)
     return {} if node is None else {"ln_m": finite(node.ln_m), "sums": sums(node.evidence)}
+
+
+def _canary_figures(channel: Channel) -> Record:
+    """``ln_m`` and sums of a new channel against its parents; empty once its own baseline has taken over."""
+    if not channel.canary.size:
+        return {}
+    best = channel.canary[LN_M].argmax(axis=-1).tolist()
+    return {
+        "ln_m": finite(float(mixture(channel.canary[LN_M]))),
+        "sums": [
+            {**_at(channel.canary, clock, alternative), "alternative": f"x{canary.FACTORS[alternative]:g}"}
+            for clock, alternative in enumerate(best)
+            if channel.canary[LN_M, clock, alternative] > -1e300
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Watch:
         day = THURSDAY + 7 * number
         stock = Stock(5, Forecast(1.0, 0.0, 3.0))
         self.drift.after_days(range(day - 1, day + 1), first_day, (day + 2) * DAY_US, lambda *_: stock)
-        return [one for one in self.incidents.values() if one.is_drift and not one.closed_us]
+        return [one for one in self.incidents.values() if one.judged_by == "drift" and not one.closed_us]
 
 
 def test_the_usual_duration_is_the_mean_of_the_fastest_nine_tenths_and_grows_as_all_durations_do() -> None:
@@ -173,11 +173,11 @@ def test_a_drift_that_the_evidence_follows_becomes_a_ticket() -> None:
             lines += [registered(id_, at), scanned(id_, "delivered", at + transit)]
     world = replayed(lines, 385, Params(shadow_days=60, drift_ratio=0.1))
     (ticket,) = world.incidents.values()
-    assert (ticket.is_drift, ticket.severity, ticket.closed_us) == (True, "ticket", 0)
+    assert (ticket.judged_by, ticket.severity, ticket.closed_us) == ("drift", "ticket", 0)
     assert 1.1 < ticket.observed / ticket.expected < 1.2
     assert START_DAY + 59 <= ticket.since_day < START_DAY + 80
     (record,) = picture(world).incident_records()
-    assert IncidentRecord.model_validate_json(json.dumps(record)).drift
+    assert IncidentRecord.model_validate_json(json.dumps(record)).judged_by == "drift"
     explained = proven(picture(world), ticket, None, None)
     assert "is compared with what it was a year ago" in explained["rule"]
     assert explained["figures"]["drift"]["anchor_days"] == ticket.expected
