@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from logs import START_DAY, registered, replayed, scanned
 
+from monitor.core.channel import decode, encode
 from monitor.core.incidents import Incident
 from monitor.core.params import Params
 from monitor.core.vocabulary import DAY_US
@@ -92,6 +93,14 @@ def test_a_small_channel_is_new_for_longer_and_its_record_says_how_many_parcels_
     assert records[NEW]["canary_parcels"] == 45
     assert ChannelRecord.model_validate_json(json.dumps(records[NEW])).canary_parcels == 45
     assert "canary_parcels" not in records["RU|tablet|post"]
+
+
+def test_what_is_known_of_a_new_channel_survives_being_stored() -> None:
+    channel = _with(1.0, BEGINS + 12, scans=False).channels[NEW]
+    again = decode(encode(channel))
+    assert channel.canary.any()
+    assert (again.canary == channel.canary).all()
+    assert encode(again) == encode(channel)
 
 
 def test_channels_as_old_as_the_log_are_not_new() -> None:
