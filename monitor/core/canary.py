@@ -26,9 +26,9 @@ from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, cumulative
 from monitor.core.block import WARM_UP_DAYS, WARM_UP_EXITS, Block
 from monitor.core.channel import KINDS, Channel, no_canary
-from monitor.core.drift import spoken_for, usual_duration
+from monitor.core.drift import spoken_for, usual_days
 from monitor.core.incidents import CANARY, Incident, StockOf, note_severity, open_incident, pass_day
-from monitor.core.judge import StageHazards
+from monitor.core.judge import BLOCK, StageHazards
 from monitor.core.params import Params
 from monitor.core.scope import channel_scope
 from monitor.core.spread import cv2_of
@@ -155,19 +155,13 @@ def _expected(names: Sequence[str], channels: Sequence[Channel], rows: Sequence[
     nothing = np.zeros_like(channels[0].tally)
     tallies = [nothing if row in left_out else one.tally for row, one in enumerate(channels)]
     hazards_of = StageHazards(names, tallies)
-    known = [
-        row
-        for row, one in enumerate(channels)
-        if row not in left_out
-        and one.judged_days >= WARM_UP_DAYS
-        and float(one.tally[0].sum(axis=-1).min()) >= WARM_UP_EXITS
-    ]
+    learnt = np.stack([one[0] for one in tallies]).sum(axis=-1).min(axis=-1) >= WARM_UP_EXITS
+    known = [row for row in np.flatnonzero(learnt).tolist() if channels[row].judged_days >= WARM_UP_DAYS]
     levels = [[_parent(names[row], level) for row in known] for level in range(3)]
     spreads = []
     if known:
-        some = np.array(known)
-        at_risk = np.stack([channels[row].tally[1] for row in known])
-        usual = usual_duration(hazards_of(some), at_risk)[0] + 0.5
+        parts = [np.array(known[start : start + BLOCK]) for start in range(0, len(known), BLOCK)]
+        usual = np.concatenate([usual_days(hazards_of(part)) for part in parts]) + 0.5
         spreads = [_stretch(usual, parents) for parents in levels]
     out = []
     for row in rows:

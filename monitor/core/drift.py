@@ -65,12 +65,27 @@ def usual_duration(hazards: Floats, at_risk: Floats) -> tuple[Floats, Floats]:
     >>> float(days[0])  # all but one in twenty are delivered at age 2
     2.0
     """
-    left = np.exp(-np.cumsum(cumulative(hazards), axis=-1))
-    days = np.maximum(left - TRIM, 0.0).sum(axis=-1) / (1 - TRIM)
+    left = _left(hazards)
     counted = np.where(left > TRIM, left, 0.0)
     after = np.cumsum(counted[..., ::-1], axis=-1)[..., ::-1] / (1 - TRIM)
     variance = (after**2 * hazards / ((1 - hazards) * np.maximum(at_risk, 1.0))).sum(axis=-1)
-    return days, variance
+    return _fastest(left), variance
+
+
+def usual_days(hazards: Floats) -> Floats:
+    """D alone, ``[…]``, from hazards ``[…, age]``."""
+    return _fastest(_left(hazards))
+
+
+def _left(hazards: Floats) -> Floats:
+    """S, the share that is not delivered at each age."""
+    out: Floats = np.exp(-np.cumsum(cumulative(hazards), axis=-1))
+    return out
+
+
+def _fastest(left: Floats) -> Floats:
+    out: Floats = np.maximum(left - TRIM, 0.0).sum(axis=-1) / (1 - TRIM)
+    return out
 
 
 def durations(channels: Mapping[str, Channel]) -> dict[str, Duration]:
