@@ -205,9 +205,9 @@ def _said(kind: str, text: str, **properties: Part) -> Part:
 
 _PARCEL_KEY: Final[Part] = {
     "type": ["string", "null"],
-    "description": "From producers other than the monitor the parcel id (of an offer or a rule the subject, of a "
-    "decision the target): with Kafka's default partitioner, murmur2, it leads to the partition where the event "
-    "belongs. The monitor's own records bear none.",
+    "description": "From producers other than the monitor the parcel id (of an offer, a rule or an entry of the "
+    "calendar the subject, of a decision the target): with Kafka's default partitioner, murmur2, it leads to the "
+    "partition where the event belongs. The monitor's own records bear none.",
 }
 _OF_GENERATION: Final = _string("Id of the generation.")
 _POSITION: Final = schema_components((Position,))[1]["Position"]

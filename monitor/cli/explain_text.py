@@ -119,6 +119,9 @@ def _print_rule(told: Record) -> None:
 
 def _print_fixed(record: Record, figures: Record) -> None:
     evidence, forecast = figures["at_known_by"], figures["forecast"]["complaints_next_14_days"]
+    if "drift" in figures:
+        _print_drift(evidence, figures["drift"])
+        return
     unit = "scans" if "scans" in figures else "exits" if record["clock"] else "events"
     click.echo(
         f"ln M {_number(evidence['ln_m'])}; {unit} seen {_number(evidence['observed'])} of "
@@ -129,6 +132,15 @@ def _print_fixed(record: Record, figures: Record) -> None:
     ahead = f"{_number(forecast['expected'])} ({_number(forecast['low'])} to {_number(forecast['high'])})"
     expect = "" if record["severity"] == "feed" else f"; complaints to expect in 14 days: {ahead}"
     click.echo(f"{many(figures['parcels_at_risk'], 'parcel')} in flight{expect}")
+
+
+def _print_drift(evidence: Record, drift: Record) -> None:
+    now, before = _number(evidence["observed"]), _number(evidence["expected"])
+    click.echo(f"usually {now} days from registration to delivery; {before} on {evidence['since']}")
+    click.echo(
+        f"{drift['ratio']:.1%} more, {_number(drift['standard_errors'])} standard errors "
+        f"(ln M {_number(evidence['ln_m'])}); {_number(drift['deliveries_learnt'])} deliveries behind the baseline"
+    )
 
 
 def _print_members(figures: Record) -> None:

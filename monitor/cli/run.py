@@ -120,6 +120,7 @@ def _web_settings(settings: Settings, host: str | None, port: int | None) -> Web
         series_cap=ours.series_cap,
         refresh_s=ours.refresh_s,
         recent_days=params.recent_days,
+        canary_parcels=params.canary_parcels,
         min_sample=params.min_sample,
     )
 

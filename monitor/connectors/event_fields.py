@@ -8,15 +8,16 @@ from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import inspect
 
+from monitor.core.calendar_entry import DAY_PATTERN
 from monitor.core.events import EVENT_TYPES
 
-Kind = Literal["text", "country", "number", "money", "list", "time"]
+Kind = Literal["text", "country", "number", "money", "list", "time", "day"]
 
 #: Members of the envelope that a column may be named after.
 ENVELOPE: Final = ("specversion", "id", "source", "type", "subject", "time", "recordedtime", "sequence")
 
 #: The field of ``data`` that names the thing an event is about, where it names no parcel.
-_THINGS: Final = ("complaint_id", "refund_id", "claim_id", "rule_id", "target")
+_THINGS: Final = ("complaint_id", "refund_id", "claim_id", "rule_id", "target", "calendar_id")
 
 
 class Field(NamedTuple):
@@ -70,5 +71,7 @@ def _kind(kind: inspect.Type) -> Kind:
             return "time"
         case inspect.StrType(pattern="^[A-Z]{2}$"):
             return "country"
+        case inspect.StrType(pattern=pattern) if pattern == DAY_PATTERN:
+            return "day"
         case _:
             return "text"

@@ -26,6 +26,7 @@ from monitor.core.vocabulary import DAY_US
 from monitor.wire.incoming import to_json
 
 _REGISTERED: Final = "parcel.registered.v1"
+_DECLARED: Final = "calendar.declared.v1"
 #: 1,234,567.89 with "," between groups and "." as the decimal mark.
 _GROUPED: Final = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 _PLAIN: Final = re.compile(r"-?\d+(\.\d+)?")
@@ -68,6 +69,8 @@ class MappedRows:
                 made.append((rule, when))
             elif rule.type == _REGISTERED:
                 raise Skipped(row.no_start(rule))
+            elif rule.type == _DECLARED:
+                raise row.fault(rule.time[0].column, "is no day; write the day on which this was declared: 2026-09-20")
             if rule.type == _REGISTERED:
                 started = when
         if started is not None:
@@ -195,7 +198,9 @@ class _Row:
     def _value(self, kind: Kind, one: Value, time_us: int) -> Any:
         if one.date is not None:
             date_us = self.date(one.date)
-            return None if date_us is None else from_us(date_us)
+            if date_us is None:
+                return None
+            return from_us(date_us)[:10] if kind == "day" else from_us(date_us)
         if one.days_until is not None:
             return self._days_until(one.days_until, time_us)
         if one.amount is not None:

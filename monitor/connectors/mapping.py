@@ -217,10 +217,10 @@ class EventRule(_Conditional):
                         if kind == "money"
                         else f"data.{name} is no money: give value, not amount and currency"
                     )
-                if (one.date is not None) != (kind == "time"):
+                if (one.date is not None) != (kind in ("time", "day")):
                     raise _wrong(
                         f'data.{name} is a time: give {{ date = "COLUMN" }}'
-                        if kind == "time"
+                        if kind in ("time", "day")
                         else f"data.{name} is no time: give value, not date"
                     )
                 if one.days_until is not None and kind != "number":

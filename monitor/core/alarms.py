@@ -57,7 +57,11 @@ class Alarms:
         self._late_shadow = True
         self._elsewhere: Mapping[tuple[str, str], str] = {}
         open_ = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us]
-        judged = [(id_, i) for id_, i in open_ if i.severity != "feed" and not (is_told(i) or is_forwarder(i.scope))]
+        judged = [
+            (id_, i)
+            for id_, i in open_
+            if i.severity != "feed" and not (is_told(i) or i.judged_by or is_forwarder(i.scope))
+        ]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident
         for id_, incident in judged:

@@ -7,6 +7,7 @@ leaves a backlog of some days. The parcel networks' peak around Christmas belong
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
@@ -55,17 +56,20 @@ def _touch(earlier: date, later: date) -> bool:
     return all(day.weekday() >= 5 for day in between)
 
 
-def is_special(country: str, clock: int, day: int) -> bool:
+def is_special(country: str, clock: int, day: int, working: Set[str] = frozenset()) -> bool:
     """Whether ``clock`` of a channel to ``country`` is known to run slow about UTC day ``day``.
 
     Clocks before departure follow the origin, the last mile the destination, end to end both.
+    ``working``: countries that are declared to work on this day, "" for all.
     """
     when = _EPOCH + timedelta(days=day)
-    origin = clock != 3 and (day in special_days(ORIGIN, when.year) or _between(when, SALES))
-    if clock == END_TO_END and not origin:
+    home = clock != 3 and working.isdisjoint(("", ORIGIN))
+    origin = home and (day in special_days(ORIGIN, when.year) or _between(when, SALES))
+    if home and clock == END_TO_END and not origin:
         before = when - timedelta(days=UNDERWAY_DAYS)
         origin = day - UNDERWAY_DAYS in special_days(ORIGIN, before.year)
-    destination = clock in (3, END_TO_END) and (day in special_days(country, when.year) or _between(when, PEAK))
+    here = clock in (3, END_TO_END) and working.isdisjoint(("", country))
+    destination = here and (day in special_days(country, when.year) or _between(when, PEAK))
     return origin or destination
 
 

@@ -32,6 +32,19 @@ LATE: Final = tuple(KINDS + RARE.index(name) for name in ("returned", "complaint
 TOO_LATE_FOR_EVIDENCE: Final = 30
 
 
+def no_canary() -> Floats:
+    """Of a channel that is not followed as a new one."""
+    return np.zeros((0, 0, 0))
+
+
+class Mark(Struct, array_like=True, frozen=True, gc=False):
+    """The usual duration of a channel on a UTC day, in days, and its variance: see monitor.core.drift."""
+
+    day: int
+    days: float
+    variance: float
+
+
 class Channel(Struct):
     """State of a channel. ``ages`` = age cap + 2: ages 0 … cap, and the open bucket."""
 
@@ -54,6 +67,8 @@ class Channel(Struct):
     overdue: Floats  # [row, days past the promised day]: see monitor.core.overdue
     pace: Floats  # complaints that nothing came, expected; arrivals, expected: of the last weeks
     missed: dict[int, int]  # complaints that nothing came, known since midnight, by place in ``overdue``
+    canary: Floats = msgspec.field(default_factory=no_canary)  # [row, clock, alternative]: evidence of a new channel
+    marks: list[Mark] = []  # what the usual duration was, every quarter of the last year
 
 
 def no_evidence() -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from monitor.core.declared import Declaration
 from monitor.core.vocabulary import Reason
 
 Position = tuple[str | int, ...]
@@ -74,6 +75,7 @@ class Segment(Struct, array_like=True):
     matched: list[Matched] = []
     decisions: list[Decision] = []
     scans: dict[str, list[int]] = {}  # carrier part of the channel → scans recorded, sum of their lags in hours
+    declared: list[Declaration] = []
 
 
 class Contribution(Struct, array_like=True):

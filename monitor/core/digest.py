@@ -61,7 +61,9 @@ def state_sha256(
         segment = held[key]
         events = sorted(announced.uid for announced in segment.announced)
         counts = _counts(segment.counts)
-        plain = msgspec.structs.replace(segment, announced=[], matched=[], decisions=[], counts=counts)
+        plain = msgspec.structs.replace(
+            segment, announced=[], matched=[], decisions=[], declared=sorted(segment.declared), counts=counts
+        )
         decisions = [(d.recorded_us, d.target, d.what, d.by, d.note) for d in sorted(segment.decisions)]
         sha.update(_encode((key, plain, events, sorted(segment.matched), decisions)))
     for key in sorted(unresolved):

@@ -16,13 +16,11 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from monitor.core.calendar_entry import DAY_PATTERN, calendar_fault
 from monitor.core.vocabulary import (
-    DAY_US,
     MAX_ID_LENGTH,
     MAX_NAME_LENGTH,
     MAX_TEXT_LENGTH,
-    YEAR_2000_US,
-    YEAR_2089_US,
     ComplaintKind,
     Milestone,
     Reason,
@@ -36,6 +34,7 @@ Region = Annotated[str, Meta(max_length=6, pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}(?!\
 Time = Annotated[datetime, Meta(tz=True)]
 Days = Annotated[float, Meta(ge=0, le=3650)]
 Names = Annotated[list[Name], Meta(max_length=50)]
+Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -176,6 +175,19 @@ class DecisionRecordedData(Struct, frozen=True, gc=False):
     note: Text | None = None
 
 
+class CalendarDeclaredData(Struct, frozen=True, gc=False):
+    """What the operator knows of some days; a later declaration of the same ``calendar_id`` replaces it."""
+
+    calendar_id: Id
+    kind: Literal["holiday", "working_day", "cut_off", "strike", "closure", "surge", "withdrawn"]
+    first_day: Day | None = None
+    last_day: Day | None = None
+    country: Country | None = None
+    carrier: Name | None = None
+    forwarder: Name | None = None
+    reason: Text | None = None
+
+
 class Envelope(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     """The CloudEvents 1.0 envelope; the attributes below ``time`` are extensions.
 
@@ -254,6 +266,11 @@ class DecisionRecorded(Envelope, frozen=True, kw_only=True, gc=False, tag="decis
     data: DecisionRecordedData
 
 
+class CalendarDeclared(Envelope, frozen=True, kw_only=True, gc=False, tag="calendar.declared.v1"):
+    subject: Id
+    data: CalendarDeclaredData
+
+
 Event = (
     ParcelRegistered
     | ParcelScanned
@@ -267,6 +284,7 @@ Event = (
     | RuleDeclared
     | ClockTicked
     | DecisionRecorded
+    | CalendarDeclared
 )
 
 #: Event type → class, in the order of the contract.
@@ -331,6 +349,8 @@ def check(event: Event) -> None:
         check_name(label, getattr(data, label, None))
     for label in ("amount", "postage", "declared_value", "max_value"):
         check_money(label, getattr(data, label, None))
+    if isinstance(data, CalendarDeclaredData) and (fault := calendar_fault(data)):
+        raise Rejected("invalid_event", fault)
 
 
 def _mismatch(subject: str, parcel_id: str) -> Rejected:
@@ -338,29 +358,6 @@ def _mismatch(subject: str, parcel_id: str) -> Rejected:
         "subject_mismatch",
         f"subject must be the parcel id: subject is {subject[:80]!r}, data.parcel_id is {parcel_id[:80]!r}",
     )
-
-
-def check_times(time_us: int, recorded_us: int, lateness_us: int, history: bool = False) -> None:
-    """The contract's bounds on time. Raises :class:`Rejected`.
-
-    ``recorded_us`` is the recorded time (live: the time of ingest); ``lateness_us`` the longest delay between
-    happening and recording; it does not bind what was loaded as history.
-    """
-    if time_us < YEAR_2000_US:
-        raise Rejected("time_before_2000", f"time {from_us(time_us)} is before 2000; is the unit or the format wrong?")
-    if time_us >= YEAR_2089_US:
-        raise Rejected("time_in_future", f"time {from_us(time_us)} is after 2088; is the unit or the format wrong?")
-    if time_us - recorded_us > DAY_US:
-        raise Rejected(
-            "time_in_future",
-            f"time {from_us(time_us)} is more than one day after it was recorded ({from_us(recorded_us)})",
-        )
-    if not history and recorded_us - time_us > lateness_us:
-        raise Rejected(
-            "too_late",
-            f"recorded {(recorded_us - time_us) / DAY_US:.1f} days after it happened; the bound is "
-            f"{lateness_us / DAY_US:g} days (lateness_days); load old data with --history",
-        )
 
 
 #: Where an event is kept and folded: a key (its partition), or every partition.

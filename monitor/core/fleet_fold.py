@@ -21,6 +21,7 @@ from msgspec import Struct
 from monitor.core import cells as c
 from monitor.core.channel import Channel, add, new_channel
 from monitor.core.contribution import Announced, Contribution, DeadLetter, Decision, Matched, Segment
+from monitor.core.declared import declare, forget
 from monitor.core.facets import Facet, counted, is_facet
 from monitor.core.fleet_header import LAG_DEFAULT_US, FleetHeader
 from monitor.core.groups import Group
@@ -119,6 +120,7 @@ class FleetFold:
         rest.announced += segment.announced
         rest.matched += segment.matched
         rest.decisions += segment.decisions
+        rest.declared += segment.declared
         for carrier, (n, hours) in segment.scans.items():
             scans = rest.scans.setdefault(carrier, [0, 0])
             scans[0] += n
@@ -157,11 +159,14 @@ class FleetFold:
         is_midnight = at // DAY_US != (at - self.params.tick_us) // DAY_US
         if is_midnight:
             self.judging.pass_midnight(at // DAY_US)
+        judged_from = header.open_day
         while (header.open_day + 1) * DAY_US + header.lag_us <= at:
             self.judging.judge(header.open_day, at)
             header.open_day += 1
+        self.judging.watch_drift(range(judged_from, header.open_day), at)
         if is_midnight:
             self.judging.prune(at // DAY_US)
+            forget(header.calendar, at // DAY_US)
         header.tick = tick
         header.lag_us = self._lag()
 
@@ -210,6 +215,8 @@ class FleetFold:
             if announced.uid not in self.unresolved:
                 self.unresolved[announced.uid] = Unresolved(announced)
         self._match(segment.matched)
+        for one in segment.declared:
+            declare(header.calendar, one)
         for decision in sorted(segment.decisions):
             self._decide(decision)
 

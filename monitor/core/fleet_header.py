@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from monitor.core.declared import Declaration
 from monitor.core.feeds import Feed
 from monitor.core.vocabulary import DAY_US
 
@@ -23,6 +24,7 @@ class FleetHeader(Struct):
     lags: dict[int, int] = {}
     feeds: dict[str, int] = {}
     reports: dict[str, Feed] = {}  # what each feed usually reports, and whether it does
+    calendar: dict[str, Declaration] = {}  # what the operator declared, by calendar_id
     seasoned: bool = False  # the log's first days are over, and evidence begins anew
     late_seasoned: bool = False  # the same for the clocks about old parcels
     first_us: int = 1 << 62

@@ -29,6 +29,9 @@ from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, DAY_US, STAGE_CLOCKS, UNDERWAY_CLOCK
 
 QUIET_DAYS: Final = 30
+#: What else raises incidents of a channel: see the modules of these names.
+DRIFT: Final = "drift"
+CANARY: Final = "canary"
 #: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
 RELEARN_DAYS: Final = 45
 
@@ -88,6 +91,7 @@ class Incident(Struct):
     joined: list[Joined] = []
     absorbed_by: str = ""
     waited_days: int = 0  # judged days on which a page was held back for a group that rises
+    judged_by: str = ""  # what watches channels beside their evidence: DRIFT or CANARY
 
     @property
     def covers(self) -> list[str]:
@@ -268,6 +272,8 @@ def record(incident: Incident) -> dict[str, object]:
         out["joined"] = [{"channel": one.channel, "known_by": from_us(one.known_us)} for one in incident.joined]
     if incident.absorbed_by:
         out["absorbed_by"] = incident.absorbed_by
+    if incident.judged_by:
+        out["judged_by"] = incident.judged_by
     if acknowledged:
         out["acknowledged_by"] = acknowledged[0].by or "unnamed"
     if any(note.what in ("mute", "done") for note in incident.notes):

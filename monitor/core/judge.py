@@ -6,7 +6,7 @@ parents crosses rows, and those run over whole, sorted columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from monitor.core import rare
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
+from monitor.core.declared_windows import NONE, DeclaredWindows
 from monitor.core.groups import Day
 from monitor.core.params import Params
 from monitor.core.spread import cv2_of
@@ -34,6 +35,8 @@ def judge_day(
     warm: Sequence[bool],
     held: Sequence[bool],
     hushed: bool = False,
+    declared: DeclaredWindows = NONE,
+    look: Callable[[Sequence[Block]], None] | None = None,
 ) -> tuple[dict[str, Judged], Day]:
     """Judge ``day`` (UTC day number) for ``channels`` (named by ``names``, sorted); changes the ``warm`` ones
     in place.
@@ -41,8 +44,9 @@ def judge_day(
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
     feed was silent) are neither judged nor learnt from. ``hushed``: complaints say
-    nothing on this day. Returns the verdicts of the channels that had something at risk, and what their groups are
-    judged by.
+    nothing on this day; ``declared``: what the operator's calendar says of it. ``look``: shown the
+    day before it is weighed and learnt.
+    Returns the verdicts of the channels that had something at risk, and what their groups are judged by.
     """
     rows = np.flatnonzero(warm)
     found = Day(len(names))
@@ -69,11 +73,13 @@ def judge_day(
                 hushed,
             )
         )
-    mark_special(day, names, carriers, blocks)
+    mark_special(day, names, carriers, blocks, declared)
     if sum(float(some.exits.sum() + some.at_risk[..., 0].sum()) for some in blocks) == 0:
         held = [True] * len(names)  # no parcel enters or leaves any stage anywhere
     for some in blocks:
         some.hold([held[i] for i in some.rows])
+    if look is not None:
+        look(blocks)
     for some in blocks:
         some.weigh(cv2[some.rows])
         some.tell(found)

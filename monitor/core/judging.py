@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from monitor.core import cells as c
 from monitor.core.alarms import Alarms
 from monitor.core.bursts import Bursts
+from monitor.core.canary import Canary
 from monitor.core.channel import CLOCKS_JUDGED, LATE, Channel, is_warm, no_evidence, prune
+from monitor.core.declared_windows import DeclaredWindows
+from monitor.core.drift import Drift
 from monitor.core.evidence import LN_M, mixture
 from monitor.core.facets import DAYS_KEPT, Facet
 from monitor.core.facets import add as add_to_facet
@@ -56,6 +59,8 @@ class Judging:
         self._membership: Membership | None = None
         self._alarms = Alarms(params, incidents, put)
         self._bursts = Bursts(params, facets, channels, incidents, put)
+        self._canary = Canary(params, channels, incidents, put)
+        self._drift = Drift(params, channels, incidents, put)
         self._handovers = Handovers(params, facets, groups, incidents, put)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
         self._sentinels: dict[str, int] = {}
@@ -148,7 +153,20 @@ class Judging:
         silent = {part: is_held(part, reports, first, tick, ticks_per_day) for part in sorted({*map(part_of, names)})}
         held = [silent[part_of(name)] for name in names]
         hushed = self._bursts.is_hushed(day)
-        verdicts, found = judge_day(day, names, channels, young, old, self.params, warm, held, hushed)
+        declared = DeclaredWindows(day, self.header.calendar, self.facets)
+        verdicts, found = judge_day(
+            day,
+            names,
+            channels,
+            young,
+            old,
+            self.params,
+            warm,
+            held,
+            hushed,
+            declared,
+            partial(self._canary.weigh, day, day - first_day, names, channels),
+        )
         self.judged = day, membership, found
         for name, channel, changed in zip(names, channels, warm, strict=True):
             if changed:
@@ -164,7 +182,11 @@ class Judging:
             if name in rows:
                 found.judged[rows[name], PLACE_OF[mode]] = False  # and so no evidence of other groups
         shared = judge_groups(day, found, membership, self.groups, self._alarms.explained(), self.params.learn_ln_m)
-        unheard = frozenset(name for name, mute in zip(names, held, strict=True) if mute)
+        unheard = frozenset(
+            name
+            for name, mute in zip(names, held, strict=True)
+            if mute or (name not in verdicts and declared.is_struck(name))
+        )
         self._alarms.after_day(
             day,
             at_us,
@@ -178,6 +200,11 @@ class Judging:
             elsewhere,
             rising,
         )
+        self._canary.after_day(day, at_us, stock)
+
+    def watch_drift(self, days: range, at_us: int) -> None:
+        """Baselines that have moved, after ``days`` were judged at a tick."""
+        self._drift.after_days(days, self.header.first_day, at_us, self._stock_at(at_us))
 
     def _season(self, log_days: int, channels: list[Channel]) -> None:
         """What was weighed against a baseline that was still being learnt is no evidence any more: after the first

@@ -39,6 +39,12 @@ class Params:
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")
     margin: float = _param(0.07, 0, 0.9, "slack m of the baseline hazard: slowness within it is no evidence")
+    drift_ratio: float = _param(
+        0.15, 0.02, 10, "how much slower than a year ago the baseline opens a ticket, as a ratio"
+    )
+    canary_parcels: int = _param(
+        50, 1, 10_000, "a new channel is followed against its lane for so many parcels at least"
+    )
     learn_ln_m: float = _param(3.0, 0, 1000, "days with more evidence than this are not learnt from")
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from monitor.core import cells as c
+from monitor.core.bounds import check_times
 from monitor.core.contribution import Contribution, DeadLetter, Position
 from monitor.core.events import (
     ClaimSettled,
@@ -32,7 +33,6 @@ from monitor.core.events import (
     RefundRequested,
     Rejected,
     channel_id,
-    check_times,
     to_us,
 )
 from monitor.core.facets import counted

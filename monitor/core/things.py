@@ -12,8 +12,10 @@ from typing import Final
 
 from monitor.core import cells as c
 from monitor.core.contribution import Announced, Decision, Matched, Position
+from monitor.core.declared import declaration
 from monitor.core.events import (
     EVENT_TYPES,
+    CalendarDeclared,
     ComplaintClosed,
     ComplaintOpened,
     ComplaintOpenedData,
@@ -100,6 +102,8 @@ class Things:
             ref = hash64("complaint|" + event.data.complaint_id)
         elif isinstance(event, RefundCompleted):
             ref = hash64("refund|" + event.data.refund_id)
+        elif isinstance(event, CalendarDeclared):
+            ledger.segment.declared.append(declaration(event.data, time, recorded, uid))
         elif isinstance(event, DecisionRecorded) and event.data.target in self._parcels:
             self._decide(event, recorded)
         elif isinstance(event, DecisionRecorded):

@@ -23,7 +23,8 @@ from itertools import chain
 from sys import intern
 from typing import Final
 
-from monitor.core.events import ClockTicked, Rejected, check_times, from_us, route, to_us
+from monitor.core.bounds import check_times
+from monitor.core.events import ClockTicked, Rejected, from_us, route, to_us
 from monitor.core.ordering import AFTER_ALL, normal_sequence, ticks_between
 from monitor.core.params import Params
 from monitor.core.vocabulary import DAY_US

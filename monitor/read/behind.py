@@ -21,7 +21,7 @@ from monitor.core.contribution import Position
 from monitor.core.events import from_us, to_us
 from monitor.core.facets import SENTINELS
 from monitor.core.identity import hash64
-from monitor.core.incidents import Incident
+from monitor.core.incidents import DRIFT, Incident
 from monitor.core.parcel import (
     DELIVERED,
     HELD,
@@ -124,6 +124,8 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     picture = _of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
+    if incident.judged_by == DRIFT:
+        return Behind("")
     if incident.clock in WAITS:
         return Behind(f"parcels that stood in {incident.clock}", in_stage(picture, incident))
     if incident.mode in _STOPPED:

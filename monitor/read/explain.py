@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from monitor.core.events import from_us
 from monitor.core.groups import Day, Membership
-from monitor.core.incidents import Incident, record
+from monitor.core.incidents import CANARY, DRIFT, Incident, record
 from monitor.core.parcel import stage
 from monitor.core.scope import channel_of
 from monitor.core.vocabulary import CLOCKS
 from monitor.read.behind import PARCELS_SHOWN, WAITS, in_stage
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of, rule_of
-from monitor.read.sums import Baselines, Tallies, baseline, group_members, node_figures, strongest
+from monitor.read.sums import Baselines, Tallies, baseline, drift_figures, group_members, node_figures, strongest
 from monitor.read.watchlist import LEGS
 
 Record = dict[str, Any]
@@ -90,7 +90,9 @@ def proven(
         **node_figures(then, incident),
     }
     name = channel_of(incident.scope)
-    if kind_of(incident) != "feed" and tallies is not None:
+    if incident.judged_by == DRIFT:
+        figures["drift"] = drift_figures(then, incident)
+    if kind_of(incident) != "feed" and incident.judged_by != CANARY and tallies is not None:
         baselines = Baselines(tallies)
         if name is None:
             figures |= group_members(then, incident, judged, baselines)

@@ -119,6 +119,7 @@ def channel_record(
         "ln_m": _round(channel.ln_m) if channel.ln_m > -1e300 else None,
         "as_of": from_us(as_of_us),
         "recent": recent,
+        **({"canary_parcels": int(channel.life.get(c.REGISTERED << 40, 0))} if channel.canary.size else {}),
     }
 
 

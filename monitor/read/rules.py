@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.core import bursts, feeds, handovers
+from monitor.core import bursts, canary, drift, feeds, handovers
+from monitor.core.block import WARM_UP_DAYS
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.facets import SENTINELS
-from monitor.core.incidents import Incident
+from monitor.core.incidents import CANARY, DRIFT, Incident
 from monitor.core.params import Params
 from monitor.core.rare import RARE
 
@@ -31,6 +32,22 @@ _CHANNEL: Final[_Rule] = (
         "shadow_days",
         "late_shadow_days",
     ),
+)
+_DRIFT: Final[_Rule] = (
+    "Once a week the usual duration from registration to delivery, the mean of the fastest {share:.0%} by the "
+    "channel's baseline, is compared with what it was a year ago, or when the first days of the log were over. A "
+    "ticket, never a page, is opened when it is more than {drift_ratio:.0%} longer and the difference is at least "
+    "{sure:g} standard errors; it closes below {calm:.0%} of that, also because a year has passed, and when another "
+    "incident speaks for the channel.",
+    ("drift_ratio", "share", "sure", "calm", "shadow_days"),
+)
+_CANARY: Final[_Rule] = (
+    "A new channel, younger than {warm_up_days} judged days or with fewer than {canary_parcels} parcels, is weighed "
+    "against the other channels of its country and carrier, else of its country, else of all. How much longer channels "
+    "of such a parent may take by nature is allowed for, and {canary_margin:.0%} more. ln M of {ticket_ln_m:g} opens a "
+    "ticket, never a page; it closes after {close_days} days below {close_ln_m:g}, or when the channel's own baseline "
+    "takes over.",
+    ("canary_parcels", "warm_up_days", "canary_margin", "ticket_ln_m", "close_ln_m", "close_days", "shadow_days"),
 )
 _GROUP: Final[_Rule] = (
     "Each judged day, the evidence of the channels of the group is added up, that of the one with the most left out: "
@@ -92,12 +109,15 @@ _OTHER: Final[_Rule] = (
     ("ticket_ln_m", "page_ln_m", "group_page_ln_m", "close_ln_m", "close_days"),
 )
 
-#: Kind of a scope → its rule. What is not here has the last one.
+#: Kind of a scope, or what stands in for it, → its rule. What is not here has the last one.
 _RULES: Final[dict[str, _Rule]] = {
     "channel": _CHANNEL,
     "feed": _FEED,
     "forwarder": _FORWARDER,
     "customer": _BURST,
+    "sentinel": _SENTINEL,
+    DRIFT: _DRIFT,
+    CANARY: _CANARY,
     "all": _BURST,
     **dict.fromkeys(("country", "carrier", "carrier_country", "country_product", "carrier_product"), _GROUP),
 }
@@ -116,6 +136,11 @@ _CONSTANTS: Final[dict[str, float]] = {
     "least": bursts.LEAST,
     "times": bursts.TIMES,
     "alone": bursts.ALONE,
+    "share": 1 - drift.TRIM,
+    "sure": drift.SURE,
+    "calm": drift.CALM,
+    "canary_margin": canary.MARGIN,
+    "warm_up_days": WARM_UP_DAYS,
 }
 
 
@@ -126,7 +151,8 @@ def kind_of(incident: Incident) -> str:
 
 def rule_of(incident: Incident, params: Params) -> tuple[str, dict[str, float]]:
     """The rule behind an incident as a sentence, and the parameters in it by name."""
-    text, names = _SENTINEL if incident.mode == "sentinel" else _RULES.get(kind_of(incident), _OTHER)
+    kind = incident.judged_by or ("sentinel" if incident.mode == "sentinel" else kind_of(incident))
+    text, names = _RULES.get(kind, _OTHER)
     values = {**_CONSTANTS, **params.as_dict()}
     parameters = {name: values[name] for name in names}
     return text.format(**parameters, sentinels=", ".join(SENTINELS)), parameters

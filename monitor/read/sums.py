@@ -12,18 +12,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.core import rare
+from monitor.core import canary, drift, rare
 from monitor.core.baseline import Floats, cumulative, days_until
 from monitor.core.channel import JOINT, Channel
 from monitor.core.events import day_text
-from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE
+from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE, mixture
 from monitor.core.feeds import ALL
 from monitor.core.groups import Day, Membership, best_witness
-from monitor.core.incidents import Incident
+from monitor.core.incidents import CANARY, Incident
 from monitor.core.judge import StageHazards
 from monitor.core.rare import RARE, TIMES
 from monitor.core.scope import scope_record
-from monitor.core.vocabulary import CLOCKS, UNDERWAY, UNDERWAY_CLOCK
+from monitor.core.vocabulary import CLOCKS, END_TO_END, UNDERWAY, UNDERWAY_CLOCK
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of
 
@@ -69,6 +69,8 @@ def node_figures(picture: Picture, incident: Incident) -> Record:
     """``ln_m`` and sums of the incident's channel or group, or score and scans of its feed; empty for what has no
     evidence of its own in this picture."""
     kind = kind_of(incident)
+    if incident.judged_by == CANARY:
+        return _canary_figures(picture.channels[incident.members[0]])
     if kind == "feed":
         feed = picture.fleet.reports.get(scope_record(incident.scope)["carrier"] or ALL)
         if feed is None:
@@ -82,6 +84,21 @@ def node_figures(picture: Picture, incident: Incident) -> Record:
         }
     node = picture.channels.get(incident.members[0]) if kind == "channel" else picture.groups.get(incident.scope)
     return {} if node is None else {"ln_m": finite(node.ln_m), "sums": sums(node.evidence)}
+
+
+def _canary_figures(channel: Channel) -> Record:
+    """``ln_m`` and sums of a new channel against its parents; empty once its own baseline has taken over."""
+    if not channel.canary.size:
+        return {}
+    best = channel.canary[LN_M].argmax(axis=-1).tolist()
+    return {
+        "ln_m": finite(float(mixture(channel.canary[LN_M]))),
+        "sums": [
+            {**_at(channel.canary, clock, alternative), "alternative": f"x{canary.FACTORS[alternative]:g}"}
+            for clock, alternative in enumerate(best)
+            if channel.canary[LN_M, clock, alternative] > -1e300
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,25 @@ def baseline(baselines: Baselines, name: str, channel: Channel, best: tuple[int,
     if clock < len(CLOCKS):
         out |= baselines.quantiles(name, clock)
     return out | {"by_age": baselines.table(name, clock, waiting.tolist())}
+
+
+def drift_figures(picture: Picture, incident: Incident) -> Record:
+    """The usual duration of an incident's channel by its baseline, that of its anchor, and how sure the difference is,
+    worked out from a ``picture`` of the moment at which it became known."""
+    name = incident.members[0]
+    now = drift.durations(picture.channels)[name]
+    anchor = drift.anchor_of(picture.channels[name].marks, incident.last_judged_day)
+    if anchor is None:
+        return {}
+    ratio, sure = drift.score(now, anchor)
+    return {
+        "now_days": now.days,
+        "anchor_days": anchor.days,
+        "anchor_day": day_text(anchor.day),
+        "ratio": finite(ratio),
+        "standard_errors": finite(sure),
+        "deliveries_learnt": finite(picture.channels[name].tally[0, END_TO_END].sum()),
+    }
 
 
 def group_members(

@@ -43,6 +43,8 @@ class WebSettings:
     refresh_s: int = 60
     #: Days that make the ``recent`` figures; only shown.
     recent_days: int = 90
+    #: Parcels after which a channel is no longer new; only shown.
+    canary_parcels: int = 50
     #: Fewer parcels than this behind a ratio are shown as insufficient data.
     min_sample: int = 30
 
@@ -53,6 +55,7 @@ class WebSettings:
         _between("series_cap", self.series_cap, 1, 1_000_000)
         _between("refresh_s", self.refresh_s, 0, 86_400)
         _between("recent_days", self.recent_days, 1, 3_650)
+        _between("canary_parcels", self.canary_parcels, 1, 10_000)
         _between("min_sample", self.min_sample, 1, 100_000)
         if self.language not in ("auto", *LANGUAGES):
             raise ValueError(f"language is {self.language!r}; it must be auto or one of {', '.join(LANGUAGES)}")

@@ -51,6 +51,8 @@ def evidence_sentence(incident: Mapping[str, Any], t: Translator) -> str:
     observed, expected, since = evidence["observed"], evidence["expected"], evidence["since"]
     if incident["severity"] == "feed":
         return t("incidents.feed_words", since=since)
+    if incident.get("judged_by") == "drift":
+        return t("incidents.drift_words", since=since, observed=number(observed), expected=number(expected))
     if expected <= 0:
         return t("incidents.seen_words", since=since, observed=number(observed))
     key = "incidents.slow_words" if incident["mode"] in SLOW_MODES else "incidents.often_words"

@@ -47,6 +47,7 @@ ChannelName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pat
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["RU"])]
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$", examples=["RU-MOW"])]
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-10-01"])]
 Days = Annotated[float, Field(ge=0, le=3650)]
 Names = Annotated[list[Name], Field(max_length=50)]
 Time = Annotated[

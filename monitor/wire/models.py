@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from monitor.core.calendar_entry import calendar_fault
 from monitor.core.vocabulary import ComplaintKind, Milestone
-from monitor.wire.fields import ChannelName, Country, Days, Id, Model, Money, Name, Names, Region, Text, Time
+from monitor.wire.fields import ChannelName, Country, Day, Days, Id, Model, Money, Name, Names, Region, Text, Time
 
 _Parcel = Annotated[Id, Field(description="The parcel's id, as in `subject` of its scans.")]
 _Order = Annotated[Id, Field(description="The shop's order number.")]
@@ -179,6 +180,33 @@ class DecisionRecordedData(Model):
     note: Text | None = Field(None, description="Why.")
 
 
+class CalendarDeclaredData(Model):
+    """What the operator knows of some days that no package of holidays knows."""
+
+    calendar_id: Id = Field(description="Id of the entry; a later declaration of the same id replaces it.")
+    kind: Literal["holiday", "working_day", "cut_off", "strike", "closure", "surge", "withdrawn"] = Field(
+        description="`holiday`: work rests; `working_day`: it does not, whatever the holidays say; `cut_off`: nothing "
+        "is handed over; `strike`: of a carrier, or in a country; `closure`: of customs or a border; `surge`: of "
+        "parcels; `withdrawn`: takes the entry back."
+    )
+    first_day: Day | None = Field(None, description="First UTC day; required unless `withdrawn`.")
+    last_day: Day | None = Field(None, description="Last UTC day, inclusive; required unless `withdrawn`.")
+    country: Country | None = Field(
+        None, description="Only there, ISO 3166 alpha-2: a destination, or the origin. Default: everywhere."
+    )
+    carrier: ChannelName | None = Field(
+        None, description="Only channels of this carrier; of one service as `carrier/service`."
+    )
+    forwarder: Name | None = Field(None, description="Only channels on which this forwarder hands over parcels.")
+    reason: Text | None = Field(None, description="Why, in words.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if fault := calendar_fault(self):
+            raise ValueError(fault)
+        return self
+
+
 class Envelope(Model):
     """CloudEvents 1.0, structured JSON; `recordedtime`, `sequence` and `history` are extension attributes."""
 
@@ -297,6 +325,13 @@ class DecisionRecorded(Envelope):
     data: DecisionRecordedData
 
 
+class CalendarDeclared(Envelope):
+    """An entry of the operator's calendar: made, replaced or withdrawn. `time` is when it was declared."""
+
+    type: Annotated[Literal["calendar.declared.v1"], _TYPE]
+    data: CalendarDeclaredData
+
+
 Event = Annotated[
     ParcelRegistered
     | ParcelScanned
@@ -309,7 +344,8 @@ Event = Annotated[
     | CarrierOffered
     | RuleDeclared
     | ClockTicked
-    | DecisionRecorded,
+    | DecisionRecorded
+    | CalendarDeclared,
     Field(discriminator="type"),
 ]
 
@@ -330,4 +366,5 @@ EVENT_MODELS: dict[str, type[Envelope]] = {
     "rule.declared.v1": RuleDeclared,
     "clock.ticked.v1": ClockTicked,
     "decision.recorded.v1": DecisionRecorded,
+    "calendar.declared.v1": CalendarDeclared,
 }

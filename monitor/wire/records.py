@@ -127,6 +127,12 @@ class Incident(Model):
     absorbed_by: str | None = Field(
         None, description="Id of the wider incident that explains this one; null if there is none."
     )
+    judged_by: Literal["drift", "canary"] | None = Field(
+        None,
+        description="What raised it, if not the channel's evidence against its own baseline. `drift`: the baseline "
+        "itself has moved, `observed` are the usual days now, `expected` those at `since`. `canary`: a new channel, "
+        "weighed against its lane.",
+    )
     acknowledged_by: Name | None = Field(None, description="Who acknowledged it; null if nobody did.")
     muted: bool = Field(False, description="Whether a person muted it.")
     notes: list[Text] = Field(default=[], description="Notes of people, oldest first.")
@@ -201,6 +207,11 @@ class Channel(ChannelStatistics):
     )
     as_of: _AsOf
     recent: ChannelStatistics = Field(description="The same over the last 90 days.")
+    canary_parcels: int | None = Field(
+        None,
+        ge=0,
+        description="Of a new channel, followed against its lane until its own baseline takes over: its parcels.",
+    )
 
 
 class WatchItem(Model):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from logs import made
 
+from monitor.core.bounds import check_times
 from monitor.core.events import (
     EVERYWHERE,
     Money,
@@ -15,7 +16,6 @@ from monitor.core.events import (
     channel_id,
     check_money,
     check_name,
-    check_times,
     from_us,
     route,
 )
@@ -99,6 +99,7 @@ def test_the_subject_of_a_registration_or_scan_is_the_parcel(kind: str) -> None:
         ("refund.completed.v1", {"refund_id": "R"}, EVERYWHERE),
         ("claim.filed.v1", {"claim_id": "L", "parcel_id": "P"}, "P"),
         ("decision.recorded.v1", {"target": "I", "what": "ack"}, "I"),
+        ("calendar.declared.v1", {"calendar_id": "D", "kind": "withdrawn"}, "S"),
         ("clock.ticked.v1", {"at": "2026-03-01T00:00:00Z"}, EVERYWHERE),
     ],
 )

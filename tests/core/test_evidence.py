@@ -11,6 +11,7 @@ from monitor.core.baseline import cumulative
 from monitor.core.evidence import (
     ALTERNATIVES,
     FACTORS,
+    LOSSES,
     MOST,
     STRETCHES,
     log_likelihood_ratios,
@@ -33,14 +34,19 @@ def _total(increments: Row, age: float) -> float:
 def _scalar(at_risk: Row, exits: Row, increments: Row, scale: float) -> Row:
     """ℓ of each alternative, one parcel-day after the other, as DETECTION.md writes it."""
     out = []
-    for factor, stretch in [(f, None) for f in FACTORS] + [(None, k) for k in STRETCHES]:
+    factors: list[tuple[float | None, float | None]] = [(f, None) for f in FACTORS]
+    for factor, stretch in [*factors, *((None, k) for k in STRETCHES), *((None, None) for _ in LOSSES)]:
         total = 0.0
         for age, (r, j, step) in enumerate(zip(at_risk, exits, increments, strict=True)):
             x = scale * step
             if factor is not None:
                 y = factor * x
+            elif stretch is None:
+                before, after = (
+                    LOSSES[0] + (1 - LOSSES[0]) * math.exp(-_total(increments, at)) for at in (age, age + 1)
+                )
+                y = min(scale * math.log(before / after), x)
             else:
-                assert stretch is not None
                 y = scale * (_total(increments, (age + 1) / stretch) - _total(increments, age / stretch))
                 y = min(y, MOST * x)
             if j:

@@ -15,7 +15,8 @@ import zstandard
 from simulated import START, Line, Seen, day_of, seen
 
 import monitor.replay.simulate
-from monitor.core.events import check, check_times, to_us
+from monitor.core.bounds import check_times
+from monitor.core.events import check, to_us
 from monitor.core.params import DEFAULTS
 from monitor.replay.simulate import simulate, truth_path, write_world
 from monitor.wire.decode import decode

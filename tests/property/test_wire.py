@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
+from monitor.core.calendar_entry import DAY_PATTERN
 from monitor.core.events import EVENT_TYPES, Event, Rejected, canonical_body, from_us, to_us
 from monitor.core.vocabulary import REASONS
 from monitor.wire.decode import (
@@ -50,6 +51,7 @@ _TIMES = st.sampled_from(
 _BY_PATTERN = {
     "^[A-Z]{2}$": ["RU", "ZZ"],
     "^[A-Z]{3}$": ["USD", "CNY"],
+    DAY_PATTERN: ["2026-10-01"],
 }
 
 
@@ -89,6 +91,13 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
 def _names_its_parcel(document: dict[str, Any]) -> dict[str, Any]:
     if document["type"] in ("parcel.registered.v1", "parcel.scanned.v1"):
         document["subject"] = document["data"]["parcel_id"]
+    if document["type"] == "calendar.declared.v1":  # days and places that the kind needs, and none it may not have
+        data = document["data"]
+        data |= {"first_day": "2026-09-28", "last_day": "2026-10-08"}
+        if data["kind"] == "strike":
+            data["country"] = "RU"
+        if data["kind"] == "working_day":
+            document["data"] = {name: value for name, value in data.items() if name not in ("carrier", "forwarder")}
     return document
 
 

@@ -120,7 +120,26 @@ scans = st.builds(
     st.sampled_from(MILESTONES),
     st.sampled_from([None, None, "CN", "RU", "BR", "MY"]),
 )
+_declared = st.builds(
+    lambda id_, kind, first, days, whom: (
+        "calendar.declared.v1",
+        id_,
+        {
+            "calendar_id": id_,
+            "kind": kind,
+            "first_day": text(first)[:10],
+            "last_day": text(first + timedelta(days=days))[:10],
+            **whom,
+        },
+    ),
+    st.sampled_from(["D0", "D1"]),
+    st.sampled_from(["holiday", "working_day", "cut_off", "strike", "closure", "surge", "withdrawn"]),
+    st.integers(0, 40).map(lambda k: START + timedelta(days=k)),
+    st.sampled_from([0, 3, 60]),
+    st.sampled_from([{"country": "RU"}, {"country": "CN"}]),
+)
 others = st.one_of(
+    _declared,
     st.builds(_opened, st.sampled_from(COMPLAINTS), _about, st.sampled_from([None, None, "U0", "U|1"])),
     st.builds(
         lambda c, p: ("complaint.closed.v1", p or c, _some(complaint_id=c, parcel_id=p)),

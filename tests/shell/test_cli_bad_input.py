@@ -206,12 +206,22 @@ def test_events_of_every_type_are_taken(tmp_path: Path) -> None:
         "claim.settled.v1": ("P1", {"claim_id": "L1", "parcel_id": "P1", "outcome": "rejected"}),
         "carrier.offered.v1": ("yun/RU", {"carrier": "yun", "destination": "RU", "refuses": ["battery"]}),
         "rule.declared.v1": ("rule-1", {"rule_id": "rule-1", "effect": "refuse", "destination": "TR"}),
+        "calendar.declared.v1": (
+            "strike-7",
+            {
+                "calendar_id": "strike-7",
+                "kind": "strike",
+                "first_day": when[:10],
+                "last_day": when[:10],
+                "country": "DE",
+            },
+        ),
     }
     events = [event(kind, subject, when, data) for kind, (subject, data) in bodies.items()]
     path = write_lines(tmp_path / "log.jsonl", [*GOOD, *events])
     out = replayed(tmp_path, files=[path])
-    assert (out.summary["events"], out.letters()) == (10, [])
-    assert ingested(tmp_path / "data", path)[1]["events"] == 10
+    assert (out.summary["events"], out.letters()) == (11, [])
+    assert ingested(tmp_path / "data", path)[1]["events"] == 11
 
 
 @pytest.mark.parametrize("content", [b"rubbish\n", b"\x89PNG\r\n\x1a\n" + bytes(999)])

@@ -314,7 +314,7 @@ def test_all_faults_of_a_mapping_are_told_at_once(tmp_path: Path) -> None:
 
 def test_a_mapping_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(
-        MappingError, match=r"no such file, nor a shipped mapping of that name \(scms, shopee_indonesia\)"
+        MappingError, match=r"no such file, nor a shipped mapping of that name \(calendar, scms, shopee_indonesia\)"
     ):
         load_mapping(str(tmp_path / "nowhere.toml"))
     with pytest.raises(MappingError, match="cannot be read"):

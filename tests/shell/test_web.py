@@ -207,6 +207,18 @@ def test_every_ratio_stands_with_its_interval_and_n(ask: Start) -> None:
     assert "not reached" in page.text
 
 
+def test_a_new_channel_says_that_it_is_followed_against_its_lane(ask: Start) -> None:
+    views = MadeViews()
+    row = views.channel_rows[0]
+    plain = ask(views).ask(link("channels", row["channel"])).text
+    row["canary_parcels"] = 12
+    asker = ask(views)
+    said = "New: followed against its lane (12 of 50 parcels)"
+    assert said not in plain
+    assert said in asker.ask(link("channels", row["channel"])).text
+    assert "12 件" in asker.ask(link("channels", row["channel"]) + "?lang=zh").text
+
+
 def test_channels_come_worst_first_and_sort_both_ways_with_the_unknown_last(ask: Start) -> None:
     views = MadeViews()
     asker = ask(views, page_size=1_000)

@@ -198,6 +198,17 @@ def test_evidence_on_the_frequent_side_tells_how_many_times_more() -> None:
     assert said == "Since 2026-03-03: 19 cases where 5.4 were expected (× 3.5). Evidence ln M = 12.3."
 
 
+def test_a_drift_of_the_baseline_tells_the_usual_days_now_and_before() -> None:
+    incident = {
+        "mode": "transit_slow",
+        "severity": "ticket",
+        "judged_by": "drift",
+        "evidence": {"ln_m": 5.5, "observed": 14.5, "expected": 12.0, "since": "2025-03-03"},
+    }
+    assert "14.5; on 2025-03-03 it was 12" in evidence_sentence(incident, Translator("en"))
+    assert "14.5" in evidence_sentence(incident, Translator("zh"))
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)

@@ -1,0 +1,181 @@
+"""The operator's calendar: what is declared is expected, from when it is known, and until it is withdrawn."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from logs import START_DAY, made, registered, replayed, scanned
+
+from monitor.core.calendar import is_special
+from monitor.core.declared import KEPT_DAYS, Declaration, declare, forget
+from monitor.core.declared_windows import STRUCK, DeclaredWindows
+from monitor.core.events import day_text
+from monitor.core.params import Params
+from monitor.replay.driver import World
+
+BAD = (100, 112)  # days on which something stands still
+DAYS = 125
+CARRIERS = ("post", "wolf", "eagle")
+SOON = Params(shadow_days=0)
+
+
+def _declared(kind: str, known: float, days: tuple[int, int] | None = BAD, id_: str = "D", **more: Any) -> bytes:
+    data: dict[str, Any] = {"calendar_id": id_, "kind": kind, **more}
+    if days is not None:
+        data |= {"first_day": day_text(START_DAY + days[0]), "last_day": day_text(START_DAY + days[1])}
+    return made("calendar.declared.v1", known, data, subject=id_)
+
+
+def _after(moment: float) -> float:
+    """When what was to happen on a bad day happens."""
+    return BAD[1] + 1 + moment % 1 if BAD[0] <= moment < BAD[1] + 1 else moment
+
+
+def _world(stalls: str) -> list[bytes]:
+    """Six parcels a day with three carriers; what ``post`` does next waits for the bad days to be over."""
+    lines = []
+    for day in range(DAYS):
+        for carrier in CARRIERS:
+            for i in range(6):
+                id_, at = f"{carrier}-{day}-{i}", day + i / 7
+                last = at
+                lines.append(registered(id_, at, carrier, forwarder="swift" if carrier == "post" else "other"))
+                for milestone, after in (
+                    ("accepted", 1 + i % 2),
+                    ("departed_origin", 4),
+                    ("arrived_destination", 8),
+                    ("delivered", 11 + i % 3),
+                ):
+                    moment = last = max(at + after, last)
+                    if carrier == "post" and milestone == stalls:
+                        moment = last = _after(moment)
+                    lines.append(scanned(id_, milestone, moment))
+    return lines
+
+
+@pytest.fixture(scope="module")
+def strike() -> list[bytes]:
+    return _world("delivered")
+
+
+@pytest.fixture(scope="module")
+def cut_off() -> list[bytes]:
+    return _world("accepted")
+
+
+def _about_post(world: World) -> list[tuple[str, str]]:
+    return [(one.mode, one.severity) for one in world.incidents.values() if one.members == ["RU|tablet|post"]]
+
+
+def _day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def test_a_declared_strike_is_no_fault_of_the_carrier_and_an_undeclared_one_pages(strike: list[bytes]) -> None:
+    assert "page" in {severity for _, severity in _about_post(replayed(strike, DAYS, SOON))}
+    told = [*strike, _declared("strike", 99.5, carrier="post")]
+    assert _about_post(replayed(told, DAYS, SOON)) == []
+
+
+def test_a_declared_cut_off_of_a_forwarder_is_no_missing_scan(cut_off: list[bytes]) -> None:
+    assert ("no_first_scan", "page") in _about_post(replayed(cut_off, DAYS, SOON))
+    told = [*cut_off, _declared("cut_off", 99.5, forwarder="swift")]
+    assert _about_post(replayed(told, DAYS, SOON)) == []
+    other = [*cut_off, _declared("cut_off", 99.5, forwarder="other")]
+    assert _about_post(replayed(other, DAYS, SOON)) == _about_post(replayed(cut_off, DAYS, SOON))
+
+
+def test_what_is_declared_too_late_or_withdrawn_in_time_excuses_nothing(strike: list[bytes]) -> None:
+    undeclared = _about_post(replayed(strike, DAYS, SOON))
+    late = [*strike, _declared("strike", DAYS - 1, carrier="post")]
+    assert _about_post(replayed(late, DAYS, SOON)) == undeclared
+    declared = _declared("strike", 90, carrier="post")
+    withdrawn = [*strike, declared, _declared("withdrawn", 95, days=None)]
+    assert _about_post(replayed(withdrawn, DAYS, SOON)) == undeclared
+
+
+def test_a_strike_resolves_no_incident(strike: list[bytes]) -> None:
+    """The incident opens, and only then the strike is declared, for longer than it takes an incident to close."""
+    told = [*strike, _declared("strike", 108, days=(104, 160), carrier="post")]
+    world = replayed(told, 160, SOON)
+    (incident,) = [one for one in world.incidents.values() if one.members == ["RU|tablet|post"]]
+    assert incident.closed_us == 0
+
+
+def test_days_of_a_declared_window_are_not_learnt_and_the_rest_is_the_same(strike: list[bytes]) -> None:
+    told = [*strike, _declared("strike", 20, days=(30, 40), carrier="post")]
+    plain, with_it = (replayed(lines, 41.5, SOON).channels for lines in (strike, told))
+    name, other = "RU|tablet|post", "RU|tablet|wolf"
+    assert with_it[name].tally[1].sum() < plain[name].tally[1].sum()
+    assert (with_it[other].tally == plain[other].tally).all()
+
+
+def _one(kind: str, id_: str = "D", time: int = 1, recorded: int = 1, uid: str = "u", **more: Any) -> Declaration:
+    whom = {"country": "", "carrier": "", "forwarder": ""} | more
+    return Declaration(time, recorded, uid, id_, kind, 10, 20, **whom)
+
+
+def test_the_latest_declaration_stands_in_whatever_order_they_come() -> None:
+    first, second, third = _one("strike", time=1), _one("surge", time=2), _one("withdrawn", time=2, recorded=2)
+    for order in ((first, second, third), (third, second, first), (second, third, first)):
+        calendar: dict[str, Declaration] = {}
+        for one in (*order, first):
+            declare(calendar, one)
+        assert calendar == {"D": third}
+        assert DeclaredWindows(15, calendar).of("RU|tablet|post") == {}
+
+
+def test_declarations_are_forgotten_long_after_their_last_day() -> None:
+    calendar = {"D": _one("strike")}
+    forget(calendar, 20 + KEPT_DAYS)
+    assert "D" in calendar
+    forget(calendar, 21 + KEPT_DAYS)
+    assert not calendar
+
+
+@pytest.mark.parametrize(
+    ("declared", "clocks"),
+    [
+        (_one("holiday", country="CN"), {0, 1, 2, 4}),
+        (_one("holiday", country="RU"), {3, 4}),
+        (_one("holiday"), {0, 1, 2, 3, 4}),
+        (_one("holiday", country="BR"), set()),
+        (_one("surge", country="RU"), {0, 1, 2, 3, 4}),
+        (_one("cut_off"), {0, 4}),
+        (_one("cut_off", carrier="post"), {0, 4}),
+        (_one("cut_off", carrier="post/air"), {0, 4}),
+        (_one("cut_off", carrier="post/sea"), set()),
+        (_one("closure", country="RU"), {2, 3, 4}),
+        (_one("strike", country="CN"), {0, 1, 2, 4}),
+        (_one("strike", carrier="wolf"), set()),
+        (_one("working_day", country="RU"), set()),
+    ],
+)
+def test_a_declaration_concerns_the_clocks_of_its_kind_country_and_carrier(
+    declared: Declaration, clocks: set[int]
+) -> None:
+    found = DeclaredWindows(10, {"D": declared}).of("RU|tablet|post/air")
+    assert set(found) == clocks
+    assert set(found.values()) <= ({STRUCK} if declared.kind == "strike" else {":D"})
+    assert DeclaredWindows(21, {"D": declared}).of("RU|tablet|post/air") == {}
+
+
+def test_a_strike_counts_before_any_other_declaration() -> None:
+    calendar = {"A": _one("holiday", "A"), "B": _one("strike", "B", country="CN")}
+    found = DeclaredWindows(12, calendar)
+    assert found.of("RU|tablet|post") == {0: STRUCK, 1: STRUCK, 2: STRUCK, 3: ":A", 4: STRUCK}
+    assert found.is_struck("RU|tablet|post")
+
+
+def test_a_make_up_working_day_is_no_holiday() -> None:
+    day = _day("2026-10-10")  # a Saturday on which China works for its Golden Week
+    assert is_special("RU", 0, day)
+    assert not is_special("RU", 0, day, frozenset({"CN"}))
+    assert not is_special("RU", 0, day, frozenset({""}))
+    assert is_special("RU", 0, day, frozenset({"RU"}))
+    assert not is_special("RU", 3, _day("2026-06-12"), frozenset({"RU"}))
+    calendar = {"D": Declaration(1, 1, "u", "D", "working_day", day, day, "CN", "", "")}
+    assert DeclaredWindows(day, calendar).working == {"CN"}
+    assert DeclaredWindows(day + 1, calendar).working == frozenset()
