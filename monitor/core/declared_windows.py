@@ -11,7 +11,8 @@ kind            clocks, if the country is the origin            clocks, if it is
 ==============  ==============================================  ===================================================
 
 Without a country both columns hold. A carrier (with or without its service) or a forwarder narrows a declaration to the
-channels it serves. ``working_day`` takes the day out of the known windows of a country, or of all.
+channels it serves. End to end, a declaration holds ``UNDERWAY_DAYS`` longer: so long the parcels that waited are on
+their way. ``working_day`` takes the day out of the known windows of a country, or of all.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from monitor.core.calendar import UNDERWAY_DAYS
 from monitor.core.declared import Declaration
 from monitor.core.handovers import channel_in, forwarder_of, is_forwarder
 from monitor.core.scope import forwarder_scope
-from monitor.core.vocabulary import CLOCKS, ORIGIN
+from monitor.core.vocabulary import CLOCKS, END_TO_END, ORIGIN
 
 STRUCK: Final = "|"  # no pool: the clock is not compared with anything; no id of a calendar, which stands behind a ":"
 _ALL: Final = tuple(range(len(CLOCKS)))
@@ -41,10 +43,12 @@ class DeclaredWindows:
     """The declarations that hold on ``day``. ``scopes``: those of facets, which say whom a forwarder serves."""
 
     def __init__(self, day: int, calendar: Mapping[str, Declaration], scopes: Iterable[str] = ()) -> None:
-        today = [calendar[id_] for id_ in sorted(calendar) if calendar[id_].first_day <= day <= calendar[id_].last_day]
+        begun = [calendar[id_] for id_ in sorted(calendar) if calendar[id_].first_day <= day]
+        today = [one for one in begun if day <= one.last_day]
         #: Countries that work on this day, whatever is known of its holidays; "" stands for all.
         self.working = frozenset(one.country for one in today if one.kind == "working_day")
-        self._today = [one for one in today if one.kind in _CLOCKS]
+        self._today = [one for one in begun if one.kind in _CLOCKS and day <= one.last_day + UNDERWAY_DAYS]
+        self._day = day
         wanted = {forwarder_scope(one.forwarder) for one in self._today if one.forwarder}
         self._served: dict[str, set[str]] = {scope: set() for scope in sorted(wanted)}
         for scope in scopes if wanted else ():
@@ -68,8 +72,8 @@ class DeclaredWindows:
             origin, destination = _CLOCKS[one.kind]
             clocks = origin if one.country in ("", ORIGIN) else ()
             clocks += destination if one.country in ("", country) else ()
-            for clock in clocks:
-                if one.kind == "strike":
+            for clock in clocks if self._day <= one.last_day else {END_TO_END} & {*clocks}:
+                if one.kind == "strike" and self._day <= one.last_day:
                     pools[clock] = STRUCK
                 else:
                     pools.setdefault(clock, ":" + one.calendar_id)

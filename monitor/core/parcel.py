@@ -43,6 +43,7 @@ def _places(milestone: str) -> tuple[int, ...]:
 PLACES: Final[tuple[tuple[int, ...], ...]] = tuple(_places(name) for name in MILESTONES)
 _NEVER: Final = 1 << 62
 
+ATTEMPT_FAILED: Final = INDEX["attempt_failed"]
 ATTEMPTS_KEPT: Final = 8
 ATTEMPT_GAP_US: Final = 12 * HOUR_US
 
@@ -286,6 +287,16 @@ def add_difference(
             pair[new] = pair.get(new, 0) + 1
         if old:
             pair[old] = pair.get(old, 0) - 1
+
+
+def see_rare(p: Parcel, milestone: int, country: str | None, time_us: int) -> list[tuple[int, int]]:
+    """What else a scan may be: one in a wrong country, a failed attempt. The cells it changes, with the change."""
+    changes = []
+    if country is not None and country not in (p.origin, p.channel[:2]):
+        changes += see_abroad(p, c.country_number(country), time_us)
+    if milestone == ATTEMPT_FAILED:
+        changes += see_attempt(p, time_us)
+    return changes
 
 
 def see_abroad(p: Parcel, country: int, time_us: int) -> list[tuple[int, int]]:

@@ -57,8 +57,7 @@ from monitor.core.parcel import (
     next_due,
     outcome,
     part_of,
-    see_abroad,
-    see_attempt,
+    see_rare,
 )
 from monitor.core.scope import forwarder_scope
 from monitor.core.things import EVENTS, Things, thing_of
@@ -68,7 +67,6 @@ _decode_again = msgspec.json.Decoder(Event).decode
 
 #: Milestones that are an outcome, by their place.
 OUTCOMES: Final = frozenset(INDEX[name] for name in ("delivered", "returned", "lost"))
-ATTEMPT_FAILED: Final = INDEX["attempt_failed"]
 #: Longer reporting lags count as this many hours.
 LAG_CAP_HOURS: Final = 168
 #: Outcomes of a settled claim that say the parcel is lost.
@@ -295,12 +293,8 @@ class ParcelFold:
                 lag = lag if lag < LAG_CAP_HOURS else LAG_CAP_HOURS
                 segment.lags[lag] = segment.lags.get(lag, 0) + 1
                 scans[1] += lag
-        country = data.country
-        if country is not None and parcel.kept == FULL and country not in (parcel.origin, parcel.channel[:2]):
-            for key, n in see_abroad(parcel, c.country_number(country), time):
-                self._ledger.add(parcel.channel, key, n)
-        if milestone == ATTEMPT_FAILED and parcel.kept == FULL:
-            for key, n in see_attempt(parcel, time):
+        if parcel.kept == FULL:
+            for key, n in see_rare(parcel, milestone, data.country, time):
                 self._ledger.add(parcel.channel, key, n)
         feeds, carrier = segment.feeds, feed_of(parcel.channel)
         if time > feeds.get(carrier, 0):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from logs import START_DAY, made, registered, replayed, scanned
 
-from monitor.core.calendar import is_special
+from monitor.core.calendar import UNDERWAY_DAYS, is_special
 from monitor.core.declared import KEPT_DAYS, Declaration, declare, forget
 from monitor.core.declared_windows import STRUCK, DeclaredWindows
 from monitor.core.events import day_text
@@ -40,7 +40,7 @@ def _world(stalls: str) -> list[bytes]:
         for carrier in CARRIERS:
             for i in range(6):
                 id_, at = f"{carrier}-{day}-{i}", day + i / 7
-                last = at
+                behind = 0.0
                 lines.append(registered(id_, at, carrier, forwarder="swift" if carrier == "post" else "other"))
                 for milestone, after in (
                     ("accepted", 1 + i % 2),
@@ -48,9 +48,10 @@ def _world(stalls: str) -> list[bytes]:
                     ("arrived_destination", 8),
                     ("delivered", 11 + i % 3),
                 ):
-                    moment = last = max(at + after, last)
+                    moment = at + after + behind
                     if carrier == "post" and milestone == stalls:
-                        moment = last = _after(moment)
+                        behind = _after(moment) - moment
+                        moment += behind
                     lines.append(scanned(id_, milestone, moment))
     return lines
 
@@ -159,7 +160,12 @@ def test_a_declaration_concerns_the_clocks_of_its_kind_country_and_carrier(
     found = DeclaredWindows(10, {"D": declared}).of("RU|tablet|post/air")
     assert set(found) == clocks
     assert set(found.values()) <= ({STRUCK} if declared.kind == "strike" else {":D"})
-    assert DeclaredWindows(21, {"D": declared}).of("RU|tablet|post/air") == {}
+    last = declared.last_day
+    assert DeclaredWindows(last, {"D": declared}).of("RU|tablet|post/air") == found
+    for day in (last + 1, last + UNDERWAY_DAYS):  # those that waited are on their way
+        later = DeclaredWindows(day, {"D": declared}).of("RU|tablet|post/air")
+        assert later == dict.fromkeys({4} & clocks, ":D")
+    assert DeclaredWindows(last + UNDERWAY_DAYS + 1, {"D": declared}).of("RU|tablet|post/air") == {}
 
 
 def test_a_strike_counts_before_any_other_declaration() -> None:

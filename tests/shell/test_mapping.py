@@ -357,7 +357,7 @@ def test_countries_are_known_by_their_codes_and_by_what_people_call_them() -> No
 def test_the_example_in_the_documentation_does_what_is_said_there(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "feeding-your-data.md").read_text(encoding="utf-8")
     mapping = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
-    contract, table = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    contract, table, *_ = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
     assert mapping
     columns, *lines = table.splitlines()
     found = rows(tmp_path, *lines, mapping=mapping[1], columns=columns)
