@@ -9,7 +9,7 @@ Rules it keeps:
    passed are judged in order, channels in sorted order.
 4. Floats live here only, rounded before they are kept.
 
-The watermark is the grid time less the 75% quantile of the reporting lag of closed ticks.
+The watermark is the grid time less the 25% quantile of the reporting lag of closed ticks.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class FleetFold:
             self._decide(decision)
 
     def _lag(self) -> int:
-        """75% quantile of the reporting lag so far, in whole hours rounded up; forgets by halving."""
+        """25% quantile of the reporting lag so far, in whole hours rounded up; forgets by halving."""
         lags = self.header.lags
         total = sum(lags.values())
         if total < LAG_ENOUGH:
