@@ -25,7 +25,7 @@ from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
 from monitor.live.timeline import parcel_view
 from monitor.log.dead_letters import DeadLetterBox
 from monitor.log.protocol import Log
-from monitor.log.records import LogBusyError, LogError, Shard
+from monitor.log.records import ForgottenError, LogBusyError, LogError, Shard
 from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS
 from monitor.read.explain import explain
 from monitor.read.lists import Picture, Samples
@@ -89,6 +89,9 @@ class LiveViews:
             while not self._stop.is_set():
                 try:
                     self._read()
+                except ForgottenError as error:  # many changes since the last look
+                    _LOG.info("views_read_again", reason=str(error))
+                    self._generation = None
                 except LogBusyError as error:
                     if self._failed is None:
                         _LOG.error("views_blocked", reason=str(error))

@@ -11,6 +11,10 @@ class LogError(Exception):
     """The log cannot do what was asked; the message names it and what a person can do about it."""
 
 
+class ForgottenError(LogError):
+    """Deletions since the offset asked for may be forgotten: the state has to be read again from its beginning."""
+
+
 class LogFullError(LogError):
     """The disk is full. Nothing of the failed call was written; it may be tried again."""
 

@@ -131,6 +131,27 @@ def test_dead_letters_appear_with_the_newest_first(log: EmbeddedLog, views: Live
     assert set(letter) == {"position", "raw", "reason", "detail", "recordedtime"}
 
 
+def test_a_state_whose_deletions_are_forgotten_is_read_again(log: EmbeddedLog, views: LiveViews) -> None:
+    """As when more has changed since the last look than is remembered."""
+    views.start()
+    played = Played(log, PARAMS)
+    for day in range(2):
+        ingest(log, *parcels(20, day))
+        tick(log, day + 1)
+        played.fold_all()
+        until(lambda: views.as_of() == f"2026-03-{day + 2:02}T00:00:00Z")  # noqa: B023
+        seen = dict(views._offsets)
+        for shard, offset in seen.items():
+            change = "UPDATE stream SET first_offset = ? WHERE kind = 'state' AND name = ? AND partition = ?"
+            log._connection.execute(change, (offset + 2, *shard))
+    ingest(log, *parcels(20, 2))
+    tick(log, 3)
+    played.fold_all()
+    until(lambda: views.as_of() == "2026-03-04T00:00:00Z")
+    assert views.channels() == saved_state(log, PARAMS).picture().channel_records()
+    assert views.health()["ready"]
+
+
 def test_when_the_log_cannot_be_read_readiness_says_why(log: EmbeddedLog, views: LiveViews) -> None:
     views.start()
     assert views.fresh.wait(5)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from monitor.log.embedded.schema import OFFSETS_PER_STREAM
-from monitor.log.records import Change, LogError, Shard, TableChange
+from monitor.log.records import Change, ForgottenError, Shard, TableChange
 
 DELETIONS_KEPT: Final = 10_000
 _ROWS_PER_READ: Final = 2_000
@@ -46,8 +46,8 @@ def write(connection: sqlite3.Connection, shard: Shard, changes: Sequence[TableC
 
 
 def read(connection: sqlite3.Connection, shard: Shard, after_offset: int) -> Iterator[Change]:
-    """The changes after ``after_offset`` (-1: all) by rising offset; ``LogError`` if deletions since are
-    forgotten.
+    """The changes after ``after_offset`` (-1: all) by rising offset; ``ForgottenError`` if deletions
+    since are forgotten.
 
     No transaction is open between two changes. A key that changes meanwhile may come twice, the later value
     last.
@@ -59,7 +59,7 @@ def read(connection: sqlite3.Connection, shard: Shard, after_offset: int) -> Ite
         return
     stream, first_offset = row
     if 0 <= after_offset < first_offset - 1:
-        raise LogError(
+        raise ForgottenError(
             f"The state of {shard.topic}-{shard.partition} has forgotten deletions since offset {after_offset}; read "
             "it again from -1."
         )

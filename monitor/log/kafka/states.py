@@ -15,7 +15,7 @@ import msgspec
 from monitor.log.kafka.layout import DELETIONS_KEPT_MS
 from monitor.log.kafka.offsets import Place
 from monitor.log.kafka.reading import Reader
-from monitor.log.records import Change, LogError
+from monitor.log.records import Change, ForgottenError
 
 #: The key of a position; it names no table, so no change has it.
 POSITION_KEY: Final = b"\0position"
@@ -49,12 +49,14 @@ class States:
         self._reader = reader
 
     def changes(self, place: Place, after_offset: int, end: int) -> Iterator[Change]:
-        """The changes behind ``after_offset`` and before ``end``; :class:`LogError`, at once, if deletions among them
-        may be forgotten.
+        """The changes behind ``after_offset`` and before ``end``; :class:`ForgottenError`, at once, if deletions
+        among them may be forgotten.
         """
         start = after_offset + 1
         if 0 < start < end - _TAIL and self._forgotten(place, start):
-            raise LogError(f"{place[0]} has forgotten deletions since offset {after_offset}; read it again from -1.")
+            raise ForgottenError(
+                f"{place[0]} has forgotten deletions since offset {after_offset}; read it again from -1."
+            )
         return self._changes(place, start, end)
 
     def _changes(self, place: Place, start: int, end: int) -> Iterator[Change]:
