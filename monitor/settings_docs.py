@@ -25,7 +25,7 @@ bounds and the source. `channel-monitor check` tests the settings without starti
 
 ```toml
 [detection]
-page_ln_m = 11.0
+page_ln_m = 12.0
 
 [web]
 timezone = "Asia/Shanghai"

@@ -5,7 +5,8 @@
 2. When a channel or a group reaches the page level, the groups it belongs to are looked at. If the trimmed evidence of
    one is at ``corroborate_ln_m`` or above and two of its channels show signs of their own, the page goes to the group
    whose channels agree best with a fault of all of them; of those within ``NEAR`` of it, to the widest.
-3. If there is none, but one is rising towards that level, the channel's page waits, for ``WAIT_DAYS`` at most.
+3. If there is none, but one shows the same and is rising towards that level, the channel's page waits, for
+   ``WAIT_DAYS`` at most; what has waited is paged then, unless its evidence has fallen below a ticket's.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from monitor.core.incidents import (
     note_severity,
     open_incident,
     pass_day,
+    reaches_page,
 )
 from monitor.core.params import Params
 from monitor.core.scope import channel_of, channel_scope
@@ -142,9 +144,14 @@ class Alarms:
                 old.revision += 1
             page = not in_shadow and name not in covered and not other and (verdict is None or self._may_page(verdict))
             waits = False
-            if page and verdict is not None and verdict.ln_m >= params.page_ln_m:
-                waited = 0 if old is None else old.waited_days
-                near = any(self._is_rising(groups.get(scope)) for scope in membership.groups(rows[name]))
+            waited = 0 if old is None else old.waited_days
+            if page and verdict is not None and reaches_page(verdict, waited, params):
+                mode = _mode(verdict)
+                near = any(
+                    self._is_rising(groups[scope], shared[scope], mode)
+                    for scope in membership.groups(rows[name])
+                    if scope in shared
+                )
                 page = (
                     not (near or name in rising) or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
                 )
@@ -299,11 +306,11 @@ class Alarms:
         known = self._channels.get(name)
         return known is not None and self._incidents[known].severity == "page"
 
-    def _is_rising(self, group: Group | None) -> bool:
+    def _is_rising(self, group: Group, verdict: Judged, mode: str) -> bool:
         return (
-            group is not None
-            and RISING_LN_M <= group.ln_m < self._params.corroborate_ln_m
+            RISING_LN_M <= group.ln_m < self._params.corroborate_ln_m
             and group.ln_m > group.before
+            and _mode(verdict) == mode
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
+from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, p95_days
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
@@ -46,9 +47,11 @@ class Block:
         rare: tuple[Floats, NDArray[np.bool_]],
         params: Params,
         hushed: bool = False,
+        seasoned: bool = True,
     ) -> None:
-        """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known."""
-        self.day, self.rows, self.params = day, rows, params
+        """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known.
+        ``seasoned``: how often the buyers of old parcels complain is known."""
+        self.day, self.rows, self.params, self.seasoned = day, rows, params, seasoned
         self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
         self.exits, self.at_risk = self._take()
@@ -59,7 +62,7 @@ class Block:
         self._lay_ghosts()
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
-        learnt = np.stack([ch.tally[0].sum(axis=-1) for ch in self.channels])
+        learnt = stacked([ch.tally[0].sum(axis=-1) for ch in self.channels])
         at_risk = self.at_risk.sum(axis=-1) > 0
         self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
         rates, known = rare
@@ -94,7 +97,7 @@ class Block:
         enters = kind < c.EXIT
         leaves = ~enters & (kind < c.CENSOR) & (self.day - last <= TOO_LATE_FOR_EVIDENCE)
         clock = np.where(enters, kind - c.ENTER, (kind - c.EXIT) % (c.CENSOR - c.EXIT))
-        risk = np.stack([ch.risk for ch in self.channels])
+        risk = stacked([ch.risk for ch in self.channels])
         exits, censored = np.zeros_like(risk), np.zeros_like(risk)
         for into, which in ((risk, enters), (exits, leaves), (censored, ~enters & ~leaves)):
             np.add.at(into, (rows[which], clock[which], age[which]), counts[which])
@@ -104,7 +107,7 @@ class Block:
         aged[..., -1] += left[..., -1]
         for channel, row in zip(self.channels, aged, strict=True):
             channel.risk = row
-        self._cohorts = np.stack([ch.cohorts for ch in self.channels])
+        self._cohorts = stacked([ch.cohorts for ch in self.channels])
         new = enters & (clock == 0) & (age < self.ages)
         np.add.at(self._cohorts, (rows[new], age[new]), counts[new])
         for channel, cohorts in zip(self.channels, self._cohorts, strict=True):
@@ -167,9 +170,9 @@ class Block:
         joint = [(of[:, UNDERWAY] * under).sum(axis=1, keepdims=True) for of in (exits, self.expected)]
         self.all_exits: Floats = np.concatenate((exits, rare.seen, joint[0]), axis=1)
         self.all_expected: Floats = np.concatenate((self.expected, rare.expected, joint[1]), axis=1).round(9)
-        week = np.stack([ch.trail.sum(axis=-1) for ch in self.channels])
+        week = stacked([ch.trail.sum(axis=-1) for ch in self.channels])
         ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
-        state = np.stack([ch.evidence for ch in self.channels])
+        state = stacked([ch.evidence for ch in self.channels])
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
         ln_m = ev.mixture(state[:, ev.LN_M])
@@ -181,11 +184,12 @@ class Block:
     def _joint(self, raw: Floats, judged: NDArray[np.bool_]) -> Floats:
         """Untempered ℓ of the stages after departure together, ``[channel, 1, alternative]``: the sum of theirs.
 
-        That parcels are lost is also what their buyers say.
+        That parcels are lost is also what their buyers say, once it is known how often they do.
         """
         told = np.where(judged[..., None], raw, 0.0)
         joint: Floats = told[:, UNDERWAY].sum(axis=1, keepdims=True)
-        joint[..., ev.LOST] += told[:, [NOT_RECEIVED], LOST_TIMES]
+        if self.seasoned:
+            joint[..., ev.LOST] += told[:, [NOT_RECEIVED], LOST_TIMES]
         return joint
 
     def _advance(self, cv2: Floats) -> None:
@@ -193,8 +197,8 @@ class Block:
         channels = self.channels
         p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
         expected = self.all_expected
-        trail = trail_with(np.stack([ch.trail for ch in channels]), expected)
-        spread = np.stack([ch.spread for ch in channels])
+        trail = trail_with(stacked([ch.trail for ch in channels]), expected)
+        spread = stacked([ch.spread for ch in channels])
         counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
         told = ~self.held[:, None]
         end_of_week(spread, self.all_exits * told, expected * told, self.day, np.array(counts), cv2)
@@ -215,12 +219,12 @@ class Block:
         keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
         told = rows[~self.held[rows]]
         self.rare.learn(told, keep, self.exits[:, END_TO_END].sum(axis=-1).astype(np.int64))
-        tally = np.stack([ch.tally for ch in some]) * keep
+        tally = stacked([ch.tally for ch in some]) * keep
         plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
         tally[:, 0] += self.exits[rows] * plain_days[..., None]
         tally[:, 1] += self.at_risk[rows] * plain_days[..., None]
         tally = np.round(tally, 9)
-        by_weekday = np.stack([ch.weekday for ch in some])
+        by_weekday = stacked([ch.weekday for ch in some])
         seasoned = np.array([ch.judged_days > WEEKDAYS_FROM_DAY for ch in some])[:, None] & plain_days
         for row, today in ((0, self.exits[rows].sum(axis=-1)), (1, plain)):
             old = by_weekday[:, row, :, weekday]
@@ -237,7 +241,7 @@ class Block:
         found.expected[self.rows] = self.all_expected
         found.raw[self.rows] = self.raw
         found.before[self.rows] = self.before
-        found.lately[self.rows] = np.stack([channel.evidence[LATELY] for channel in self.channels])
+        found.lately[self.rows] = stacked([channel.evidence[LATELY] for channel in self.channels])
         scale = (1 - self.margin[:, 0]) * self.factor[:, 0]
         found.first[self.rows] = (self.increments[:, 0] * scale[:, None])[:, :AGES]
         found.handed[self.rows] = self._cohorts[:, :DAYS_KEPT].sum(axis=-1)

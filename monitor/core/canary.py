@@ -23,6 +23,7 @@ import numpy as np
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
+from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, cumulative
 from monitor.core.block import WARM_UP_DAYS, WARM_UP_EXITS, Block
 from monitor.core.channel import KINDS, Channel, no_canary
@@ -90,15 +91,15 @@ class Canary:
                 for of_row, of_clocks in zip(cumulative(parents), stretches.tolist(), strict=True)
             ]
         )
-        at_risk = np.stack([block.at_risk[i] for _, block, i in new])
-        exits = np.stack([block.exits[i] for _, block, i in new])
-        scale = (1 - MARGIN) * np.stack([block.factor[i] for _, block, i in new])
-        judged = (at_risk.sum(axis=-1) > 0) & ~np.stack([block.special[i] for _, block, i in new])
+        at_risk = stacked([block.at_risk[i] for _, block, i in new])
+        exits = stacked([block.exits[i] for _, block, i in new])
+        scale = (1 - MARGIN) * stacked([block.factor[i] for _, block, i in new])
+        judged = (at_risk.sum(axis=-1) > 0) & ~stacked([block.special[i] for _, block, i in new])
         raw = ev.log_likelihood_ratios(at_risk, exits, increments, scale, FACTORS, (), ())
         expected = (at_risk * -np.expm1(-increments * scale[..., None])).sum(axis=-1).round(9)
-        cv2 = cv2_of(np.stack([one.spread for one in channels]))[rows][:, :KINDS]
-        week = np.stack([channels[row].trail[:KINDS].sum(axis=-1) for row in rows])
-        state = np.stack([channels[row].canary if channels[row].canary.size else _nothing() for row in rows])
+        cv2 = cv2_of(stacked([one.spread for one in channels]))[rows][:, :KINDS]
+        week = stacked([channels[row].trail[:KINDS].sum(axis=-1) for row in rows])
+        state = stacked([channels[row].canary if channels[row].canary.size else _nothing() for row in rows])
         ell = raw / ev.tempering(cv2, week)[..., None]
         ev.accumulate(state, judged, ell, exits.sum(axis=-1), expected, day)
         for row, evidence, ln_m, told in zip(rows, state, ev.mixture(state[:, ev.LN_M]), judged.any(1), strict=True):
@@ -155,7 +156,7 @@ def _expected(names: Sequence[str], channels: Sequence[Channel], rows: Sequence[
     nothing = np.zeros_like(channels[0].tally)
     tallies = [nothing if row in left_out else one.tally for row, one in enumerate(channels)]
     hazards_of = StageHazards(names, tallies)
-    learnt = np.stack([one[0] for one in tallies]).sum(axis=-1).min(axis=-1) >= WARM_UP_EXITS
+    learnt = stacked([one[0] for one in tallies]).sum(axis=-1).min(axis=-1) >= WARM_UP_EXITS
     known = [row for row in np.flatnonzero(learnt).tolist() if channels[row].judged_days >= WARM_UP_DAYS]
     levels = [[_parent(names[row], level) for row in known] for level in range(3)]
     spreads = []

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from monitor.core import arrays
 from monitor.core import evidence as ev
+from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import CLOCKS_JUDGED, no_evidence
 from monitor.core.facets import AGES
@@ -171,9 +172,9 @@ def judge_groups(
     expected = expected.round(9)
     special = np.logical_or.reduceat(active & found.special[rows], starts)
     states = [groups.get(scope) or new_group() for scope in membership.scopes]
-    spread = np.stack([state.spread for state in states])
-    trail = np.stack([state.trail for state in states])
-    evidence = np.stack([state.evidence for state in states])
+    spread = stacked([state.spread for state in states])
+    trail = stacked([state.trail for state in states])
+    evidence = stacked([state.evidence for state in states])
     judged: NDArray[np.bool_] = np.greater(number, 1)
     cv2 = cv2_of(spread)
     phi = ev.tempering(cv2 + SPECIAL_CV2 * special, trail.sum(axis=-1))

@@ -208,6 +208,13 @@ def pass_day(incident: Incident, calm: bool | None, day: int, at_us: int, params
     incident.last_judged_day = day
 
 
+def reaches_page(verdict: Judged | None, waited_days: int, params: Params) -> bool:
+    """Whether a channel's evidence is worth a page: at the page level, or that it was there and had to wait."""
+    if verdict is None:
+        return False
+    return verdict.ln_m >= (params.ticket_ln_m if waited_days else params.page_ln_m)
+
+
 def judge_incident(
     incident: Incident | None,
     channel: str,
@@ -226,7 +233,7 @@ def judge_incident(
         if verdict is None or verdict.ln_m < params.ticket_ln_m:
             return None
         incident = open_incident(channel_scope(channel), [channel], verdict, day, at_us)
-    page = verdict is not None and verdict.ln_m >= params.page_ln_m and may_page
+    page = may_page and reaches_page(verdict, incident.waited_days, params)
     if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
         severity = "page" if page else "ticket"
         note_severity(incident, severity, verdict, at_us, stock(severity))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence, Set
 import numpy as np
 
 from monitor.core import rare
+from monitor.core.arrays import stacked
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
@@ -21,7 +22,7 @@ from monitor.core.spread import cv2_of
 from monitor.core.verdict import Judged
 from monitor.core.windows import mark_special
 
-BLOCK = 256
+BLOCK = 64
 WEEKDAY_WEIGHT = 20.0  # expected exits behind a weekday factor of one
 
 
@@ -35,6 +36,7 @@ def judge_day(
     warm: Sequence[bool],
     held: Sequence[bool],
     hushed: bool = False,
+    seasoned: bool = True,
     declared: DeclaredWindows = NONE,
     look: Callable[[Sequence[Block]], None] | None = None,
 ) -> tuple[dict[str, Judged], Day]:
@@ -43,9 +45,9 @@ def judge_day(
 
     The day enters the baseline of a channel unless there is evidence against it (``learn_ln_m``) or it is in
     ``unlearnt`` (a young incident); always if it is in ``relearnt`` (an old one). Channels that are ``held`` (their
-    feed was silent) are neither judged nor learnt from. ``hushed``: complaints say
-    nothing on this day; ``declared``: what the operator's calendar says of it. ``look``: shown the
-    day before it is weighed and learnt.
+    feed was silent) are neither judged nor learnt from. ``hushed``: complaints say nothing on this day; ``seasoned``:
+    the log is old enough to know what old parcels do; ``declared``: what the operator's calendar says of the day.
+    ``look``: shown the day before it is weighed and learnt.
     Returns the verdicts of the channels that had something at risk, and what their groups are judged by.
     """
     rows = np.flatnonzero(warm)
@@ -56,8 +58,8 @@ def judge_day(
     carriers, _, _ = _lanes(names)
     hazards_of = StageHazards(names, [ch.tally for ch in channels])
     factor = _weekday_factor(channels, carriers, day % 7)
-    cv2 = cv2_of(np.stack([ch.spread for ch in channels]))
-    rates, known = rare.hazards(np.stack([ch.rare for ch in channels]), rare.parents_of(names))
+    cv2 = cv2_of(stacked([ch.spread for ch in channels]))
+    rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(names))
     blocks = []
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
@@ -71,6 +73,7 @@ def judge_day(
                 (rates[block], known[block]),
                 params,
                 hushed,
+                seasoned,
             )
         )
     mark_special(day, names, carriers, blocks, declared)
@@ -100,7 +103,7 @@ class StageHazards:
     ``names`` (sorted)."""
 
     def __init__(self, names: Sequence[str], tallies: Sequence[Floats]) -> None:
-        self._tally = np.stack(tallies)
+        self._tally = stacked(tallies)
         _, self._lanes, countries = _lanes(names)
         self._bands = Bands(self._tally.shape[-1])
         self._parents = _parent_hazards(self._tally, countries, self._lanes, self._bands)
@@ -127,10 +130,10 @@ def _lanes(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
 
 
 def _sum_by(values: Floats, index: Ints, groups: int) -> Floats:
-    """Sums of rows by group, each in the order of the rows; every group has a row."""
-    order = np.argsort(index, kind="stable")
-    starts = np.searchsorted(index[order], np.arange(groups))
-    out: Floats = np.add.reduceat(values[order], starts, axis=0)
+    """Sums of rows by group, each in the order of the rows."""
+    out: Floats = np.zeros((groups, *values.shape[1:]))
+    for group, row in zip(index.tolist(), values, strict=True):
+        out[group] += row
     return out
 
 
@@ -146,7 +149,7 @@ def _parent_hazards(tally: Floats, countries: Ints, lanes: Ints, bands: Bands) -
 
 def _weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
     """Observed over expected exits of this weekday, by carrier and clock, shrunk to one: ``[channel, clock]``."""
-    seen = np.stack([ch.weekday[:, :, weekday] for ch in channels])
+    seen = stacked([ch.weekday[:, :, weekday] for ch in channels])
     by_carrier = _sum_by(seen, carriers, int(carriers.max()) + 1)
     factor = (by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT)
     out: Floats = np.clip(factor, 0.05, 5.0)[carriers]

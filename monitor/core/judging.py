@@ -164,6 +164,7 @@ class Judging:
             warm,
             held,
             hushed,
+            log_days >= self.params.late_shadow_days,
             declared,
             partial(self._canary.weigh, day, day - first_day, names, channels),
         )

@@ -27,6 +27,7 @@ from typing import Final
 import numpy as np
 
 from monitor.core import cells as c
+from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats
 from monitor.core.channel import Channel
 from monitor.core.lateness import COMPLAINED, FIRST, OPEN, PLACES, ROWS, STAYED, WAITED
@@ -95,8 +96,8 @@ def pass_midnight(channels: Sequence[Channel], today: int) -> list[bool]:
     usual = usual_of(channels)
     some = [channels[int(i)] for i in rows]
     now = open_now[rows]
-    state = np.stack([channel.overdue for channel in some])
-    pace = np.stack([channel.pace for channel in some])
+    state = stacked([channel.overdue for channel in some])
+    pace = stacked([channel.pace for channel in some])
     before = state[:, OPEN]
     complaints = np.zeros_like(before)
     for row, channel in enumerate(some):
@@ -127,8 +128,8 @@ def pass_midnight(channels: Sequence[Channel], today: int) -> list[bool]:
 
 def look_ahead(channels: Sequence[Channel], usual: Usual, days: int) -> Outlook:
     """The complaints to expect about the parcels that are open now; the share that still arrives is as of late."""
-    state = np.stack([channel.overdue for channel in channels])
-    pace = np.stack([channel.pace for channel in channels])
+    state = stacked([channel.overdue for channel in channels])
+    pace = stacked([channel.pace for channel in channels])
     slowness = np.clip((pace[:, 2] + PACE_WEIGHT) / (pace[:, 3] + PACE_WEIGHT), *PACE_BOUNDS)
     stay = _stay(state, usual) ** slowness[:, None]
     moving, unmoved = state[:, OPEN], state[:, OPEN]

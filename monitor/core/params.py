@@ -32,10 +32,10 @@ class Params:
     late_shadow_days: int = _param(
         200, 0, 3650, "the same for returns and complaints, which a log knows only when its parcels have grown old"
     )
-    page_ln_m: float = _param(11.0, 1, 1000, "evidence (ln M) that pages")
+    page_ln_m: float = _param(10.0, 1, 1000, "evidence (ln M) that pages")
     ticket_ln_m: float = _param(7.0, 1, 1000, "evidence (ln M) that opens a ticket")
-    group_page_ln_m: float = _param(8.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
-    corroborate_ln_m: float = _param(3.0, 0, 1000, "evidence of a group above which it is named instead of a channel")
+    group_page_ln_m: float = _param(7.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
+    corroborate_ln_m: float = _param(2.5, 0, 1000, "evidence of a group above which it is named instead of a channel")
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")
     margin: float = _param(0.07, 0, 0.9, "slack m of the baseline hazard: slowness within it is no evidence")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
+from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.rare import AT_RISK, COMPLAINTS, DELIVERED, MISROUTE, RARE, TIMES, bands_of, is_transit
@@ -75,15 +76,17 @@ class RareDay:
 
     def learn(self, rows: Ints, keep: float, delivered: Ints) -> None:
         """Add the day to the tallies and routes of some channels; ``delivered`` parcels of each today."""
+        if not rows.size:
+            return
         learning = set(rows.tolist())
-        for row in rows.tolist():
-            channel = self._channels[row]
-            today = np.stack((self.events[row], self.at_risk[row]))
-            if channel.judged_days <= ROUTES_AFTER_DAYS:
-                today[:, MISROUTE] = 0.0
-            channel.rare = np.round(channel.rare * keep + today, 9)
-            if delivered[row]:
-                channel.routes[DELIVERED] = channel.routes.get(DELIVERED, 0) + int(delivered[row])
+        some = [self._channels[row] for row in rows.tolist()]
+        today = np.stack((self.events[rows], self.at_risk[rows]), axis=1)
+        today[[channel.judged_days <= ROUTES_AFTER_DAYS for channel in some], :, MISROUTE] = 0.0
+        learnt = np.round(stacked([channel.rare for channel in some]) * keep + today, 9)
+        for channel, tally, arrived in zip(some, learnt, delivered[rows].tolist(), strict=True):
+            channel.rare = tally
+            if arrived:
+                channel.routes[DELIVERED] = channel.routes.get(DELIVERED, 0) + arrived
         for row, country, n in self._abroad:
             if row in learning:
                 routes = self._channels[row].routes

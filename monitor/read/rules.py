@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from monitor.core import bursts, canary, drift, feeds, handovers
+from monitor.core.alarms import WAIT_DAYS
 from monitor.core.block import WARM_UP_DAYS
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.facets import SENTINELS
@@ -19,12 +20,14 @@ _CHANNEL: Final[_Rule] = (
     f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
     f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
     "frequency (e-detector). ln M of their mean opens a ticket at {ticket_ln_m:g} and pages at {page_ln_m:g}, unless "
-    "a group of channels explains it; it closes after {close_days} days below {close_ln_m:g}. Slowness within "
-    "{margin:.0%} is no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the first "
-    "{shadow_days} days of a log, for complaints and returns in the first {late_shadow_days}.",
+    "a group of channels explains it; a page waits up to {wait_days} days for a group that shows the same and is "
+    "rising. It closes after {close_days} days below {close_ln_m:g}. Slowness within {margin:.0%} is no evidence, and "
+    "days above {learn_ln_m:g} are not learnt from. No pages in the first {shadow_days} days of a log, for complaints "
+    "and returns in the first {late_shadow_days}.",
     (
         "ticket_ln_m",
         "page_ln_m",
+        "wait_days",
         "close_ln_m",
         "close_days",
         "margin",
@@ -141,6 +144,7 @@ _CONSTANTS: Final[dict[str, float]] = {
     "calm": drift.CALM,
     "canary_margin": canary.MARGIN,
     "warm_up_days": WARM_UP_DAYS,
+    "wait_days": WAIT_DAYS,
 }
 
 

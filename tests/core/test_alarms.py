@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitor.core.alarms import Alarms
+from monitor.core.channel import JOINT
 from monitor.core.forecast import Forecast
 from monitor.core.groups import Group, Membership, new_group
 from monitor.core.incidents import Incident, Stock, record
@@ -30,6 +31,7 @@ def _stock(names: Iterable[str], severity: str) -> Stock:
 class _World:
     incidents: dict[str, Incident] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    clocks: dict[str, int] = field(default_factory=dict)
     day: int = FIRST
     alarms: Alarms = field(init=False)
 
@@ -54,7 +56,7 @@ class _World:
             group = self.groups.setdefault(scope, new_group())
             group.before, group.ln_m, group.fit = group.ln_m, ln_m, ln_m
         verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in NAMES if name not in held}
-        shared = {scope: self._verdict(group.ln_m) for scope, group in self.groups.items()}
+        shared = {scope: self._verdict(group.ln_m, self.clocks.get(scope, 2)) for scope, group in self.groups.items()}
         at_us = (self.day + 2) * DAY_US
         self.alarms.after_day(
             self.day, at_us, 0 if shadow else 1_000, verdicts, shared, self.groups, membership, held, _stock
@@ -66,8 +68,8 @@ class _World:
             if not one.closed_us
         )
 
-    def _verdict(self, ln_m: float) -> Judged:
-        return Judged(ln_m, 2, 3, 10.0, 20.0, self.day - 5)
+    def _verdict(self, ln_m: float, clock: int = 2) -> Judged:
+        return Judged(ln_m, clock, 3, 10.0, 20.0, self.day - 5)
 
 
 def _of(ln_m: float, names: Iterable[str] = POST) -> dict[str, float]:
@@ -113,14 +115,27 @@ def test_a_page_waits_two_days_for_a_group_that_rises() -> None:
     ticket = ["ticket channel|RU|tablet|post"]
     assert world.judged(channels, {CARRIER: 2.1}) == ticket
     world.restart()
-    assert world.judged(channels, {CARRIER: 2.5}) == ticket
-    assert world.judged(channels, {CARRIER: 2.9}) == ["page channel|RU|tablet|post"]
+    assert world.judged(channels, {CARRIER: 2.3}) == ticket
+    assert world.judged(channels, {CARRIER: 2.4}) == ["page channel|RU|tablet|post"]
     world = _World()
     assert world.judged(channels, {CARRIER: 2.1}) == ticket
     assert world.judged(channels, {CARRIER: 3.1}) == [
         "page carrier|||post",
         "ticket channel|RU|tablet|post absorbed",
     ]
+
+
+def test_a_page_that_waited_is_raised_although_its_evidence_has_fallen_meanwhile() -> None:
+    for later, said in ((PARAMS.ticket_ln_m, "page"), (PARAMS.ticket_ln_m - 0.1, "ticket")):
+        world = _World()
+        assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 2.1}) == ["ticket channel|RU|tablet|post"]
+        assert world.judged({"RU|tablet|post": later}, {CARRIER: 1.0}) == [f"{said} channel|RU|tablet|post"]
+
+
+def test_a_group_that_shows_something_else_holds_no_page() -> None:
+    world = _World()
+    world.clocks[CARRIER] = JOINT - 1  # a rare event
+    assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 2.1}) == ["page channel|RU|tablet|post"]
 
 
 def test_a_page_that_was_raised_stays_as_it_was_and_is_absorbed() -> None:

@@ -10,6 +10,7 @@ from logs import START_DAY, opened, registered, replayed, scanned
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
+from monitor.core.channel import JOINT
 from monitor.core.incidents import mode_of
 from monitor.core.params import Params
 from monitor.core.rare import DELIVERED, RARE, TIMES, hazards, is_transit, parents_of
@@ -144,3 +145,16 @@ def test_a_channel_on_which_it_becomes_frequent_is_paged(milestone: str, mode: s
 def test_returns_are_a_ticket_while_the_log_is_young() -> None:
     [ticket] = picture(replayed(_lines(120, 105, "returning"), until=120)).incident_records()
     assert (ticket["severity"], ticket["mode"]) == ("ticket", "returned")
+
+
+def test_complaints_are_evidence_of_a_loss_once_it_is_known_how_often_buyers_complain() -> None:
+    lines = [scanned(f"{day}-{i}", "departed_origin", day + 2.3) for day in range(60) for i in range(12)]
+    lines += _lines(60, 60, "other")
+    lines += [opened(f"c{day}", day + 5.3, parcel_id=f"{day}-0") for day in range(20, 60) if day % 4 == 0 or day >= 50]
+    found = {}
+    for late in (50, 54, 3650):
+        channel = replayed(lines, until=58, params=Params(shadow_days=0, late_shadow_days=late)).channels[
+            "RU|tablet|post"
+        ]
+        found[late] = channel.evidence[ev.LATELY, JOINT, ev.LOST]
+    assert found[50] > found[54] > found[3650]

@@ -249,7 +249,7 @@ def test_the_text_begins_with_what_a_supervisor_wants_to_know(world: Path) -> No
 
 def test_another_threshold_is_set_beside_the_first(world: Path, told: Json, tmp_path: Path) -> None:
     config = tmp_path / "calm.toml"
-    config.write_text("[detection]\npage_ln_m = 900\n")
+    config.write_text("[detection]\npage_ln_m = 900\ncorroborate_ln_m = 900\n")
     compared = printed(world, "--compare", config)
     other = compared["compared"]
     assert {name: compared[name] for name in told if name != "compared"} == {
