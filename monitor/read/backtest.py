@@ -22,7 +22,8 @@ class Steps:
 class Story:
     """One incident in pictures.
 
-    ``evidence``: (judged day, ln M) of the member with the largest; ``complaints``: (Monday, count) of its members;
+    ``evidence``: (judged day, ln M) of the member with the largest; ``shared``: the same of the group, its best witness
+    left out, for an incident of one; ``complaints``: (Monday, count) of its members;
     ``alarms``: days of their complaint alarms; ``now`` and ``before``: days to delivery of the parcels registered in
     the 30 days before it was known and earlier, as known then.
     """
@@ -35,6 +36,7 @@ class Story:
     alarms: Sequence[float]
     now: Steps | None
     before: Steps | None
+    shared: Sequence[tuple[int, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)

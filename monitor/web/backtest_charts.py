@@ -75,7 +75,7 @@ def _days(x: _Axis, y: float, top: float, width: float) -> list[Markup]:
 
 def story(shown: Story, thresholds: Mapping[str, float], t: Translator) -> Markup:
     """Evidence by judged day above, complaints by week below, on one axis of time; the incident and alarms marked."""
-    days = [day for day, _ in shown.evidence] + [day for day, _ in shown.complaints]
+    days = [day for day, _ in (*shown.evidence, *shown.shared)] + [day for day, _ in shown.complaints]
     last = max([*days, shown.known_day]) + 7 if days else shown.known_day + 7
     x = _Axis(min([*days, shown.known_day]), last, _LEFT, WIDTH - _RIGHT)
     known = x(shown.known_day)
@@ -92,7 +92,7 @@ def story(shown: Story, thresholds: Mapping[str, float], t: Translator) -> Marku
 
 def _evidence(shown: Story, thresholds: Mapping[str, float], x: _Axis, t: Translator) -> list[Markup]:
     page = thresholds["page"]
-    peak = max([value for _, value in shown.evidence], default=0.0)
+    peak = max([value for _, value in (*shown.evidence, *shown.shared)], default=0.0)
     top = min(max(peak, 1.25 * page), _MOST_THRESHOLDS * page)
     y = _Axis(_FLOOR, top, 150, 24)
     parts = [
@@ -100,13 +100,14 @@ def _evidence(shown: Story, thresholds: Mapping[str, float], x: _Axis, t: Transl
         _line("base", _LEFT, y(0), WIDTH - _RIGHT, y(0)),
         _text("label", "start", 2, 12, t("backtest.ln_m")),
     ]
-    for name in ("ticket", "page"):
+    for name in ("group", "page") if shown.shared else ("ticket", "page"):
         at = y(thresholds[name])
         parts.append(_line(f"threshold {name}", _LEFT, at, WIDTH - _RIGHT, at))
         parts.append(_text(f"axis {name}", "end", _LEFT - 5, at + 4, number(thresholds[name])))
-    points = [f"{x(day + 1)} {y(value)}" for day, value in shown.evidence]
-    if points:
-        parts.append(_path("evidence", "M" + "L".join(points)))
+    for css, values in (("evidence", shown.evidence), ("evidence shared", shown.shared)):
+        points = [f"{x(day + 1)} {y(value)}" for day, value in values]
+        if points:
+            parts.append(_path(css, "M" + "L".join(points)))
     return parts
 
 

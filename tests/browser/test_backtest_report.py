@@ -66,10 +66,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         alarms=[ZERO + 141.0],
         now=steps(1.5),
         before=steps(1.0),
+        shared=[(ZERO + day, day / 4 - 20) for day in range(60, 160)],
     )
     weeks = [Week(ZERO + 4 + 7 * week, week % 7 == 1, week % 5 == 0, week % 3 == 0, week % 2) for week in range(28)]
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(made, Gallery(weeks, [story], {"page": 12.0, "ticket": 7.5})), encoding="utf-8")
+    gallery = Gallery(weeks, [story], {"page": 12.0, "ticket": 7.5, "group": 8.0})
+    path.write_text(render(made, gallery), encoding="utf-8")
     return path
 
 

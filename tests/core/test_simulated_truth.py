@@ -183,7 +183,7 @@ def test_a_bulk_complainer_is_behind_all_the_extra_complaints() -> None:
         for parcel in cases.parcel[cases.serial == 3]
     ]
     assert len(customers) > 10
-    assert set(customers) == {item.scope["customer"]}
+    assert set(customers) == {item.scope["customer_id"]}
 
 
 def test_empty_boxes_come_from_one_forwarder() -> None:

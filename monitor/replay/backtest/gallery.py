@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from monitor.core.events import to_us
 from monitor.core.params import Params
+from monitor.core.scope import channel_of, channel_scope
 from monitor.core.vocabulary import DAY_US
 from monitor.read.backtest import Gallery, Story, Week
 from monitor.replay.backtest.complaints import monday_us, week_of
@@ -27,7 +28,7 @@ def gallery(facts: Facts, assessed: Assessed, seen: Observation, params: Params)
     return Gallery(
         weeks=_weeks(facts, assessed),
         stories=[_story(incident, facts, assessed, seen) for incident in chosen],
-        thresholds={"page": params.page_ln_m, "ticket": params.ticket_ln_m},
+        thresholds={"page": params.page_ln_m, "ticket": params.ticket_ln_m, "group": params.group_page_ln_m},
     )
 
 
@@ -60,7 +61,9 @@ def _story(incident: TestedIncident, facts: Facts, assessed: Assessed, seen: Obs
     last_us = known if incident.alarm_at is None else max(known, to_us(incident.alarm_at))
     last_us = min(last_us + DAYS_AFTER * DAY_US, facts.as_of_us)
     first_us = max(known - DAYS_BEFORE * DAY_US, min((b for b, _ in facts.used.values()), default=known))
-    evidence = {name: seen.evidence(name, first_us // DAY_US, last_us // DAY_US) for name in incident.members}
+    days = first_us // DAY_US, last_us // DAY_US
+    evidence = {name: seen.evidence(channel_scope(name), *days) for name in incident.members}
+    scope = seen.scope.get(incident.incident_id, "")
     channel = max(incident.members, key=lambda name: (_peak(evidence[name], known // DAY_US), name))
     counts = Counter(week_of(time) for name in incident.members for time in facts.complaints.get(name, ()))
     alarms = [
@@ -76,6 +79,7 @@ def _story(incident: TestedIncident, facts: Facts, assessed: Assessed, seen: Obs
         channel=channel,
         known_day=known / DAY_US,
         evidence=evidence[channel],
+        shared=[] if channel_of(scope) else seen.evidence(scope, *days),
         complaints=[
             (monday_us(week) // DAY_US, counts[week]) for week in range(week_of(first_us), week_of(last_us) + 1)
         ],

@@ -16,6 +16,7 @@ from monitor.core import cells as c
 from monitor.core.events import ComplaintOpened, Event, ParcelRegistered, channel_id, to_us
 from monitor.core.identity import hash64, identity
 from monitor.core.incidents import record
+from monitor.core.scope import channel_scope
 from monitor.core.survival import kaplan_meier
 from monitor.core.vocabulary import DAY_US, HOUR_US
 from monitor.read.backtest import Steps
@@ -42,7 +43,9 @@ class Observation:
         self._complaints: list[tuple[int, str | None, str | None, str | None]] = []
         self._seen: set[int] = set()
         self._days = array("q")
-        self._ln_m: dict[str, tuple[int, array[float]]] = {}
+        self._ln_m: dict[str, tuple[int, array[float]]] = {}  # by scope
+        #: Incident → its scope.
+        self.scope: dict[str, str] = {}
         self._known: dict[str, int] = {}
 
     # -- while the replay folds ------------------------------------------------------------------------------
@@ -87,16 +90,22 @@ class Observation:
         if not self._days or day > self._days[-1]:
             self._days.append(day)
             for name, channel in world.channels.items():
-                if name not in self._ln_m:
-                    if channel.ln_m == -np.inf:
-                        continue
-                    self._ln_m[name] = len(self._days) - 1, array("d")
-                self._ln_m[name][1].append(channel.ln_m)
+                self._note(channel_scope(name), channel.ln_m)
+            for scope, group in world.groups.items():
+                self._note(scope, group.ln_m)
         for incident_id, incident in world.incidents.items():
             if self._known.get(incident_id) != incident.known_us:
                 self._known[incident_id] = incident.known_us
+                self.scope[incident_id] = incident.scope
                 members = record(incident)["members"]
                 self.transit[incident_id] = transit(world, members, tick_us)  # type: ignore[arg-type]
+
+    def _note(self, scope: str, ln_m: float) -> None:
+        if scope not in self._ln_m:
+            if ln_m == -np.inf:
+                return
+            self._ln_m[scope] = len(self._days) - 1, array("d")
+        self._ln_m[scope][1].append(ln_m)
 
     # -- afterwards ------------------------------------------------------------------------------------------
 
@@ -117,11 +126,11 @@ class Observation:
                 found.setdefault(channel, []).append(recorded_us)
         return {name: sorted(found[name]) for name in sorted(found)}, elsewhere
 
-    def evidence(self, channel: str, first_day: int, last_day: int) -> list[tuple[int, float]]:
-        """(judged day, ln M) of a channel within two days, both included."""
-        if channel not in self._ln_m:
+    def evidence(self, scope: str, first_day: int, last_day: int) -> list[tuple[int, float]]:
+        """(judged day, ln M) of a channel's or a group's scope within two days, both included."""
+        if scope not in self._ln_m:
             return []
-        start, values = self._ln_m[channel]
+        start, values = self._ln_m[scope]
         low = max(bisect_left(self._days, first_day), start)
         high = bisect_left(self._days, last_day + 1)
         return [(self._days[i], values[i - start]) for i in range(low, min(high, start + len(values)))]

@@ -110,7 +110,7 @@ def _burst(setting: Setting, j: Journeys, influence: Influence, ordinary: FloatA
         extra.append(np.where(able & (u[:, 0] < chance), when, np.inf))
     for number, (item, effect) in enumerate(influence.effects(Bulk)):
         u = stream(setting.seed, f"bulk/{number}/{j.channel.id}").random((len(j), 2))
-        mine = np.array([*j.channel.dropshippers, ""])[j.customer] == item.scope["customer"]
+        mine = np.array([*j.channel.dropshippers, ""])[j.customer] == item.scope["customer_id"]
         able = mine & (j.registered >= item.first - effect.lookback_days) & (j.registered < item.first)
         when = item.first + (item.end - item.first) * u[:, 1]
         extra.append(np.where(able & (u[:, 0] < effect.ratio), when, np.inf))

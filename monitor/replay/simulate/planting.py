@@ -133,7 +133,7 @@ def _scopes(plant: Plant, channel: Channel) -> list[dict[str, str]]:
         case "forwarder":
             return [{"forwarder": forwarder} for forwarder in channel.forwarders]
         case "customer":
-            return [{"country": country, "customer": dropshippers_of(channel.country)[0]}]
+            return [{"customer_id": dropshippers_of(channel.country)[0]}]
         case "all":
             return [{}]
 
