@@ -54,16 +54,18 @@ class Family:
         if bad := FORBIDDEN_LABELS.intersection(self.labels):
             raise ValueError(f"metric {self.name}: label {', '.join(sorted(bad))} could name a person or a parcel")
 
+    def empty(self) -> Metric:
+        """The metric of the client library, without samples."""
+        name, text = PREFIX + self.name, self.text
+        if self.kind == "counter":
+            return CounterMetricFamily(name.removesuffix("_total"), text, labels=self.labels, unit=self.unit)
+        if self.kind == "gauge":
+            return GaugeMetricFamily(name, text, labels=self.labels, unit=self.unit)
+        return InfoMetricFamily(name.removesuffix("_info"), text)
+
     def collected(self, samples: Samples) -> Metric:
         """The samples as a metric of the client library. Raises :class:`ValueError` for other labels than ours."""
-        name, text = PREFIX + self.name, self.text
-        metric: CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily
-        if self.kind == "counter":
-            metric = CounterMetricFamily(name.removesuffix("_total"), text, labels=self.labels, unit=self.unit)
-        elif self.kind == "gauge":
-            metric = GaugeMetricFamily(name, text, labels=self.labels, unit=self.unit)
-        else:
-            metric = InfoMetricFamily(name.removesuffix("_info"), text)
+        name, metric = PREFIX + self.name, self.empty()
         seen = set()
         for labels, value in samples:
             if set(labels) != set(self.labels):
