@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from killing import wait_until
+from made_events import registered
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"))
@@ -99,8 +100,8 @@ def started(installed: Path, tmp_path: Path) -> Iterator[tuple[str, Path, list[s
     assert "Read-only file system" not in said
 
 
-def test_the_installed_program_becomes_ready_and_can_be_fed(
-    installed: Path, started: tuple[str, Path, list[str]], tmp_path: Path
+def test_the_installed_program_takes_events_and_becomes_ready(
+    installed: Path, started: tuple[str, Path, list[str]]
 ) -> None:
     address, data, prefix = started
     test = json.loads(re.findall(r"HEALTHCHECK .*?CMD (\[.*\])", FINAL)[0])
@@ -110,25 +111,19 @@ def test_the_installed_program_becomes_ready_and_can_be_fed(
     wait_until(lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0, "ready", 60)
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{address}/metrics", timeout=10)
-    event = {
-        "specversion": "1.0",
-        "id": "1",
-        "source": "shop",
-        "type": "parcel.registered.v1",
-        "subject": "RR1CN",
-        "time": "2026-03-01T08:00:00+08:00",
-        "data": {"parcel_id": "RR1CN", "destination": "RU", "product": "tablet", "carrier": "china-post"},
-    }
     fed = [*prefix, str(installed / "bin" / "channel-monitor"), "ingest", "--history", "--data", str(data), "-"]
-    done = subprocess.run(fed, input=json.dumps(event), capture_output=True, text=True, check=False, cwd=data)
+    done = subprocess.run(fed, input=json.dumps(registered()), capture_output=True, text=True, check=False, cwd=data)
     assert done.returncode == 0, done.stderr
-    request = urllib.request.Request(f"{address}/api/channels", headers={"Authorization": "Bearer a token"})
+    request = urllib.request.Request(f"{address}/api/parcels/P1", headers={"Authorization": "Bearer a token"})
 
     def shown() -> bool:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return b"RU|tablet|china-post" in answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return b"RU|tablet|china-post" in answer.read()
+        except urllib.error.HTTPError:
+            return False
 
-    wait_until(shown, "the channel on the page", 60)
+    wait_until(shown, "the parcel on the page", 60)
 
 
 def test_the_health_check_fails_while_nobody_answers(installed: Path) -> None:
