@@ -12,7 +12,7 @@ from typing import Any
 from monitor.web.metrics import CATALOGUE, PREFIX
 
 Json = dict[str, Any]
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
+FOLDER = Path(__file__).resolve().parents[1] / "deploy" / "grafana"
 BOARDS: dict[str, Json] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("dashboards/*.json"))
 }
