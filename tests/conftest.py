@@ -40,6 +40,20 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus() -> str:
+    """Path of Debian's prometheus; promtool is there too. See :mod:`prometheus_server`."""
+    require_tool("promtool")
+    return require_tool("prometheus")
+
+
+@pytest.fixture(scope="session")
+def alertmanager() -> str:
+    """Path of Debian's Alertmanager; amtool is there too. See :mod:`prometheus_server`."""
+    require_tool("amtool")
+    return shutil.which("alertmanager") or require_tool("prometheus-alertmanager")
+
+
+@pytest.fixture(scope="session")
 def kafka_jars() -> None:
     """For a test that starts its own :class:`KafkaCluster`: java and Kafka's jars are there."""
     require_tool("java")

@@ -21,6 +21,7 @@ from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.vocabulary import DAY_US
+from monitor.read.clock_families import clock_families
 from monitor.read.figures import channel_record, merged, recent_cohorts, statistics
 from monitor.read.watchlist import watchlist
 from monitor.wire.dead_letter import dead_letter
@@ -95,7 +96,7 @@ class Picture:
         }
         self._add_lanes(out)
         self._add_incidents(out)
-        return out
+        return out | clock_families(self.channels)
 
     def _add_lanes(self, out: dict[str, Samples]) -> None:
         lanes: dict[tuple[str, str], list[str]] = {}
@@ -133,7 +134,7 @@ class Picture:
             _add(out, "sample_size", labels, figures["registered"])
             for p, quantile in (("p50", "0.5"), ("p80", "0.8"), ("p95", "0.95")):
                 _add(out, "transit_days", {**labels, "quantile": quantile}, figures["transit_days"][p]["value"])
-            on_time, loss = figures["on_time_ratio"], figures["loss_ratio"]
+            on_time, loss, complaints = (figures[n] for n in ("on_time_ratio", "loss_ratio", "complaints_per_1000"))
             if on_time["n"]:
                 _add(out, "late_ratio", labels, 1 - on_time["value"])
                 _add(out, "late_ratio_lower_bound", labels, 1 - on_time["high"])
@@ -142,6 +143,10 @@ class Picture:
                 _add(out, "loss_ratio", labels, loss["value"])
                 _add(out, "loss_ratio_lower_bound", labels, loss["low"])
                 _add(out, "loss_ratio_upper_bound", labels, loss["high"])
+            if complaints["n"]:
+                _add(out, "complaints_ratio", labels, complaints["value"] / 1000)
+                _add(out, "complaints_ratio_lower_bound", labels, complaints["low"] / 1000)
+                _add(out, "complaints_ratio_upper_bound", labels, complaints["high"] / 1000)
             _add(out, "expected_complaints_14d", labels, forecast.expected)
 
     def _add_incidents(self, out: dict[str, Samples]) -> None:

@@ -21,14 +21,14 @@ from monitor.core.feeds import ALL
 from monitor.core.groups import Day, Membership, best_witness
 from monitor.core.incidents import CANARY, Incident
 from monitor.core.judge import StageHazards
-from monitor.core.rare import RARE, TIMES
+from monitor.core.rare import TIMES
 from monitor.core.scope import scope_record
-from monitor.core.vocabulary import CLOCKS, END_TO_END, UNDERWAY, UNDERWAY_CLOCK
+from monitor.core.vocabulary import CLOCKS, END_TO_END, UNDERWAY
+from monitor.read.clock_families import NAMES
 from monitor.read.lists import Picture
 from monitor.read.rules import kind_of
 
 Record = dict[str, Any]
-NAMES: Final = (*CLOCKS, *RARE, UNDERWAY_CLOCK)
 #: First ages of the rows of a baseline table, days; the table ends where hardly a parcel is left.
 _AGES: Final = (0, 1, 2, 3, 5, 7, 10, 14, 18, 22, 28, 35, 45, 60, 75, 90, 120, 180, 240, 300)
 _HARDLY: Final = 0.005

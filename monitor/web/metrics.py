@@ -54,16 +54,18 @@ class Family:
         if bad := FORBIDDEN_LABELS.intersection(self.labels):
             raise ValueError(f"metric {self.name}: label {', '.join(sorted(bad))} could name a person or a parcel")
 
+    def empty(self) -> Metric:
+        """The metric of the client library, without samples."""
+        name, text = PREFIX + self.name, self.text
+        if self.kind == "counter":
+            return CounterMetricFamily(name.removesuffix("_total"), text, labels=self.labels, unit=self.unit)
+        if self.kind == "gauge":
+            return GaugeMetricFamily(name, text, labels=self.labels, unit=self.unit)
+        return InfoMetricFamily(name.removesuffix("_info"), text)
+
     def collected(self, samples: Samples) -> Metric:
         """The samples as a metric of the client library. Raises :class:`ValueError` for other labels than ours."""
-        name, text = PREFIX + self.name, self.text
-        metric: CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily
-        if self.kind == "counter":
-            metric = CounterMetricFamily(name.removesuffix("_total"), text, labels=self.labels, unit=self.unit)
-        elif self.kind == "gauge":
-            metric = GaugeMetricFamily(name, text, labels=self.labels, unit=self.unit)
-        else:
-            metric = InfoMetricFamily(name.removesuffix("_info"), text)
+        name, metric = PREFIX + self.name, self.empty()
         seen = set()
         for labels, value in samples:
             if set(labels) != set(self.labels):
@@ -77,6 +79,7 @@ class Family:
 
 
 _LANE: Final = ("country", "carrier")
+_CHANNEL: Final = ("country", "product", "carrier")
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str) -> Family:
@@ -89,7 +92,7 @@ def _gauge(name: str, labels: tuple[str, ...], unit: str, text: str) -> Family:
 
 def _ratio(name: str, what: str) -> tuple[Family, Family, Family]:
     return (
-        _gauge(name, _LANE, "ratio", f"{what}, recent days, 0-1."),
+        _gauge(name, _LANE, "ratio", f"{what}, recent days."),
         _gauge(f"{name}_lower_bound", _LANE, "", f"{what}: lower bound of the 95% interval."),
         _gauge(f"{name}_upper_bound", _LANE, "", f"{what}: upper bound of the 95% interval."),
     )
@@ -115,8 +118,17 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     *_ratio("late_ratio", "Parcels not delivered by their promised day"),
     *_ratio("loss_ratio", "Parcels lost or presumed lost of those with an outcome"),
+    *_ratio("complaints_ratio", "Complaints per registered parcel of the cohort"),
     _gauge("sample_size", _LANE, "", "Parcels registered in the recent days: what the ratios rest on."),
     _gauge("evidence_ln", ("scope", "country", "product", "carrier"), "", "Evidence (ln M) of the nodes judged."),
+    _gauge("stage_parcels", (*_CHANNEL, "clock"), "", "Parcels between two milestones, as of the last judged day."),
+    _gauge(
+        "stage_days",
+        (*_CHANNEL, "clock", "quantile"),
+        "days",
+        "Days that a stage usually takes: what the monitor has learnt.",
+    ),
+    _gauge("clock_evidence_ln", (*_CHANNEL, "clock"), "", "Evidence (ln M) of a channel by what goes wrong."),
     _gauge("incidents_open", ("severity", "mode", "scope"), "", "Open incidents."),
     Family(
         "incident_info",
