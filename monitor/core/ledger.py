@@ -20,6 +20,7 @@ from monitor.core.events import EVERYWHERE, Event, Rejected, route
 from monitor.core.identity import body_hash, identity
 from monitor.core.ordering import EffectiveClock
 from monitor.core.params import Params
+from monitor.core.switch.carried import Sums
 from monitor.core.vocabulary import DAY_US, YEAR_2089_US
 
 
@@ -144,6 +145,10 @@ class Ledger:
         """Add to a cell of the open segment."""
         cells = self.segment.cells.setdefault(channel, {})
         cells[key] = cells.get(key, 0) + n
+
+    def carried(self, channel: str) -> Sums:
+        """What parcels of a channel carry, in the open segment; to be added to."""
+        return self.segment.carried.setdefault(channel, {})
 
     def saw(self, time_us: int) -> None:
         """Note the time of an accepted event."""

@@ -60,6 +60,7 @@ from monitor.core.parcel import (
     see_rare,
 )
 from monitor.core.scope import forwarder_scope
+from monitor.core.switch.carried import carried, complained, count
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
 
@@ -216,6 +217,8 @@ class ParcelFold:
         cells = self._ledger.segment.cells.setdefault(parcel.channel, {})
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
+        for name, amount in carried(data):
+            count(self._ledger.carried(parcel.channel), name, time // DAY_US, amount)
         if parcel.forwarder:
             pair = forwarder_scope(parcel.forwarder, parcel.channel)
             self._ledger.add(pair, c.cell(c.ENTER, parcel.registered_us // DAY_US), 1)
@@ -255,6 +258,7 @@ class ParcelFold:
                 day = time // DAY_US
                 for cell in c.complaint_cells(event.data.kind, cohort, day, parcel.promised_days):
                     self._ledger.add(parcel.channel, cell, 1)
+                count(self._ledger.carried(parcel.channel), complained(cohort, day), cohort, 0)
                 customer = event.data.customer_id or parcel.customer
                 for scope, cell in counted(parcel.channel, event.data.kind, customer, parcel.forwarder, day, cohort):
                     self._ledger.add(scope, cell, 1)

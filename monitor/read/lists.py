@@ -20,6 +20,8 @@ from monitor.core.judging import in_flight
 from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.advice import record as advice_record
 from monitor.core.vocabulary import DAY_US
 from monitor.read.figures import channel_record, merged, recent_cohorts, statistics
 from monitor.read.watchlist import watchlist
@@ -40,6 +42,7 @@ class Picture:
     incidents: Mapping[str, Incident]
     fleet: FleetHeader
     as_of_us: int
+    lanes: Mapping[str, Lane]
 
     def open_incidents(self) -> list[Incident]:
         """Open incidents, the oldest first."""
@@ -80,6 +83,12 @@ class Picture:
         """``watchlist.jsonl``, the most urgent first."""
         ids = {name: incident.incident_id for name, incident in self.incident_of().items()}
         return watchlist(self.parcels.items(), self.channels, ids, self.as_of_us, self.params)
+
+    def advice_records(self) -> list[Record]:
+        """``recommendations.jsonl``, sorted by lane."""
+        return [
+            advice_record(name, lane.advice) for name, lane in sorted(self.lanes.items()) if lane.advice is not None
+        ]
 
     def families(self) -> dict[str, Samples]:
         """Samples for Prometheus by metric name without prefix; lanes with most recent parcels first."""
