@@ -269,6 +269,7 @@ class CarrierFigures(Model):
     )
     refuses: list[str] = Field(description="Attributes that its offer refuses.")
     capacity_per_day: _NotNegative | None = Field(description="Most parcels a day; null where its offer names none.")
+    valid_to: Time | None = Field(description="Until when its offer holds; null without an end, or without an offer.")
 
 
 class Recommendation(Model):

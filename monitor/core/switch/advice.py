@@ -20,6 +20,7 @@ from monitor.core.events import from_us
 from monitor.core.identity import hash64
 from monitor.core.incidents import Note
 from monitor.core.switch.carried import Carriage
+from monitor.core.vocabulary import YEAR_2089_US
 
 SWITCH, STAY, INSUFFICIENT, NONE = "switch", "stay", "insufficient_data", "no_alternative"
 DECISIONS: Final = (SWITCH, STAY, INSUFFICIENT, NONE)
@@ -170,4 +171,5 @@ def figures_record(one: Figures, currency: str) -> dict[str, Any]:
         "probability_better": one.probability,
         "refuses": one.refuses,
         "capacity_per_day": one.capacity_per_day,
+        "valid_to": None if one.valid_to_us >= YEAR_2089_US else from_us(one.valid_to_us),
     }

@@ -123,9 +123,9 @@ def offer_of(said: CarrierOfferedData, subject: str, time_us: int, recorded_us: 
         said.product or "",
         postage,
         currency,
-        NONE if said.promised_days is None else said.promised_days,
+        float(NONE if said.promised_days is None else said.promised_days),
         sorted(set(said.refuses or ())),
-        NONE if said.capacity_per_day is None else said.capacity_per_day,
+        float(NONE if said.capacity_per_day is None else said.capacity_per_day),
         *_span(said),
     )
 

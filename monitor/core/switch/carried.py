@@ -59,12 +59,9 @@ def complained(cohort: int, day: int) -> str:
     return f"age|{min(max(day - cohort, 0) // 7, AGE_WEEKS - 1)}"
 
 
-def count(sums: Sums, name: str, day: int, amount: int, n: int = 1) -> None:
-    """Add ``n`` parcels with ``amount`` together, and none with a greater one."""
-    entry = sums.setdefault(name, {}).setdefault(day, [0, 0, 0])
-    entry[0] += n
-    entry[1] += amount
-    entry[2] = max(entry[2], amount)
+def count(sums: Sums, name: str, day: int, amount: int) -> None:
+    """Add one parcel with ``amount``."""
+    _merge(sums.setdefault(name, {}), day, (1, amount, amount))
 
 
 def add(carriage: Carriage, sums: Sums) -> None:

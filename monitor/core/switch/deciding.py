@@ -55,6 +55,10 @@ class Candidate:
     probability: float | None = None
     status: str = "compared"
 
+    def bound(self, margin: Decimal, terms: SwitchTerms) -> Decimal:
+        """What its saving must exceed."""
+        return margin if self.saving is None else margin + exact(terms.caution * self.saving.deviation)
+
     @property
     def known(self) -> float:
         """Parcels whose end is known, by their weight."""
@@ -195,7 +199,7 @@ def weigh(lane: Lane, found: list[Candidate], now: Moment) -> Decimal:
             one.status = "no_price"
         else:
             one.saving = present.cost.less(one.cost)
-            one.probability = one.saving.above(margin + exact(terms.caution * one.saving.deviation))
+            one.probability = one.saving.above(one.bound(margin, terms))
             if one.known < terms.min_parcels:
                 one.status = "few_parcels"
     return margin
@@ -293,8 +297,8 @@ def reasons(advice: Advice, found: list[Candidate], margin: Decimal, now: Moment
     if best is not None and best.saving is not None:
         out.append(
             f"{best.part} costs {_amount(best.cost.mean)} {terms.currency} a parcel, {present.part} "
-            f"{_amount(present.cost.mean)}; that it saves more than {_amount(margin)} has a probability of "
-            f"{best.probability or 0.0:.0%}."
+            f"{_amount(present.cost.mean)}; that it saves more than {_amount(best.bound(margin, terms))} has a "
+            f"probability of {best.probability or 0.0:.1%}."
         )
         out += _differences(present, best)
         if advice.decision == SWITCH:

@@ -40,8 +40,8 @@ PRIOR_LOST: Final = 0.02
 PRIOR_RETURNED: Final = 0.02
 PRIOR_COMPLAINED: Final = 0.02
 #: Rounds of the fit of the whole, which begins far off, and of the levels below.
-FIRST_ROUNDS: Final = 60
-ROUNDS: Final = 15
+FIRST_ROUNDS: Final = 30
+ROUNDS: Final = 10
 _LN_AGE: Final = np.log(np.concatenate(([0.5], (ENDS[:-2] + ENDS[1:-1]) / 2, [130.0])))
 _SQRT_2PI: Final = math.sqrt(2 * math.pi)
 
@@ -60,12 +60,13 @@ def normal_cdf(z: Floats) -> Floats:
     return found
 
 
-def _mills(z: Floats) -> Floats:
-    """Mean of a standard normal variable beyond z, φ(z) / (1 − Φ(z)); beyond 5 by its continued fraction."""
-    near = np.exp(-(np.minimum(z, 5.0) ** 2) / 2) / _SQRT_2PI / np.maximum(1 - normal_cdf(np.minimum(z, 5.0)), 1e-12)
-    far = np.maximum(z, 5.0)
-    found: Floats = np.where(z < 4.0, near, far + 1 / (far + 2 / (far + 3 / far)))
-    return np.where((z >= 4.0) & (z < 5.0), z + 1 / (z + 2 / (z + 3 / (z + 4 / np.maximum(z, 1.0)))), found)
+def _mills(z: Floats, below: Floats) -> Floats:
+    """Mean of a standard normal variable beyond z, φ(z) / (1 − Φ(z)), given ``below`` = Φ(z); by its continued fraction
+    from 4 on."""
+    near = np.exp(-z * z / 2) / (_SQRT_2PI * np.maximum(1 - below, 1e-9))
+    far = np.maximum(z, 1.0)
+    found: Floats = np.where(z < 4.0, near, far + 1 / (far + 2 / (far + 3 / (far + 4 / far))))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def update(prior: Posterior, seen: Weighed, exposed: Floats, rounds: int = ROUND
         gone = normal_cdf(z)
         pi = p[:, None] / (p[:, None] + (1 - p[:, None]) * np.maximum(1 - gone, 1e-12))
         weight = seen.open * (1 - pi)
-        beyond = _mills(z)
+        beyond = _mills(z, gone)
         info = beyond * (beyond - z)
         mean = mu[:, None] + sd * beyond
         square = np.square(mean) + np.square(sd) * np.maximum(1 - info, 0.0)

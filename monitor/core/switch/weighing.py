@@ -77,10 +77,12 @@ def believe(
         levels.append(belief)
         parent = place
     # The prior of a channel is what the other lanes of its carrier in the country say: not what it says itself.
-    of_country = levels[1].take(above[parent])
-    pool, pool_exposed = pos.pooled(seen, parent, len(above)), _pool(exposed, parent, len(above))
-    others = pos.update(of_country, pool.take(parent).less(seen), np.maximum(pool_exposed[parent] - exposed, 0.0))
-    channels = pos.update(others, seen, exposed)
+    prior = levels[1].take(above[parent])
+    if len(above) < len(names):
+        pool, pool_exposed = pos.pooled(seen, parent, len(above)), _pool(exposed, parent, len(above))
+        rest = pool.take(parent).less(seen)
+        prior = pos.update(prior, rest, np.maximum(pool_exposed[parent] - exposed, 0.0))
+    channels = pos.update(prior, seen, exposed)
     every = pos.Posterior(
         *(np.concatenate([getattr(one, name) for one in levels]) for name in belief.__dataclass_fields__)
     )
