@@ -256,12 +256,24 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
         },
     ),
     RECOMMENDATIONS: (
-        "For recommendations; this version writes none.",
+        "Every change of what is advised about a lane, in order, written once by each generation. Of the one you "
+        "follow, keep for each lane the record with the greatest tick, then revision.",
         {
             "recommendation": _message(
                 "Whether to move the parcels of a lane to another carrier.",
-                {"$ref": "./recommendation.schema.json"},
-                key="Its id.",
+                {
+                    "allOf": [
+                        {"$ref": "./recommendation.schema.json"},
+                        _object(
+                            tick=_whole(
+                                0,
+                                "Number of the tick at whose close it changed: hours since 1970 UTC, "
+                                "divided by detection.tick_hours.",
+                            ),
+                        ),
+                    ]
+                },
+                key="The recommendation_id.",
                 headers=_TIMESTAMP | _DERIVED,
             )
         },
@@ -355,6 +367,7 @@ _OPERATIONS: Final[dict[str, dict[str, str]]] = {
         "receive": "Workers fold the events, those of other producers too.",
     },
     INCIDENTS: {"send": "The worker that holds the fleet fold tells every change."},
+    RECOMMENDATIONS: {"send": "The worker that holds the fleet fold tells every change."},
     DEAD_LETTERS: {
         "send": "`ingest` and the workers tell what could not be used, `dead-letters replay` what is settled.",
         "receive": "The page, the API and `dead-letters` list what is open.",

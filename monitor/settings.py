@@ -14,7 +14,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from monitor.core.params import Params
+from monitor.core.params import Params, numbers
 from monitor.settings_model import (
     PREFIX,
     SECTIONS,
@@ -40,6 +39,7 @@ from monitor.settings_model import (
     nearest,
     why_unreadable,
 )
+from monitor.settings_switch import SwitchSection
 
 __all__ = ["CONFIG_VARIABLE", "ConfigError", "Settings", "load_settings"]
 
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     )
 
     detection: Detection = Field(default_factory=Detection)
+    switch: SwitchSection = Field(default_factory=SwitchSection)
     log: LogSection = Field(default_factory=LogSection)
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     live: LiveSection = Field(default_factory=LiveSection)
@@ -86,10 +87,10 @@ class Settings(BaseSettings):
         so that what is written of the parameters is the same however they were set.
         """
         values: dict[str, Any] = self.detection.model_dump()
-        for spec in fields(Params):
+        for spec in numbers():
             if values[spec.name] == spec.default:
                 values[spec.name] = spec.default
-        return Params(**values)
+        return Params(**values, switch=self.switch.terms())
 
 
 def load_settings(config: Path | None = None) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import zoneinfo
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
@@ -25,7 +25,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from monitor.core.params import Params
+from monitor.core.params import Params, numbers
+from monitor.settings_switch import IN_WORDS, SwitchSection, no_bool
 
 PREFIX: Final = "CHANNEL_MONITOR_"
 
@@ -61,15 +62,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
-def _no_bool(value: object) -> object:
-    """TOML's ``true`` is no number, though Python takes it for 1."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("number", "must be a number")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Number = Annotated[float, BeforeValidator(_no_bool)]
+Whole = Annotated[int, BeforeValidator(no_bool)]
+Number = Annotated[float, BeforeValidator(no_bool)]
 
 
 class _Section(BaseModel):
@@ -89,7 +83,7 @@ def _detection_fields() -> dict[str, Any]:
     """The fields of :class:`Params` with its defaults, bounds and texts, so that they stand in one place."""
     hints = get_type_hints(Params)
     found: dict[str, Any] = {}
-    for spec in fields(Params):
+    for spec in numbers():
         bounds = {"ge": spec.metadata["low"], "le": spec.metadata["high"]}
         kind = Whole if hints[spec.name] is int else Number
         found[spec.name] = (kind, Field(default=spec.default, description=spec.metadata["text"], **bounds))
@@ -271,6 +265,7 @@ class LoggingSection(_Section):
 
 SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "detection": Detection,
+    "switch": SwitchSection,
     "log": LogSection,
     "kafka": KafkaSection,
     "live": LiveSection,
@@ -311,7 +306,7 @@ def describe() -> list[Setting]:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is None:
+    if field.default is None or field.default == []:
         return "none"
     return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
 
@@ -319,6 +314,8 @@ def _default(field: FieldInfo) -> str:
 def _bounds(name: str, field: FieldInfo) -> str:
     if name == "timezone":
         return "an IANA time zone"
+    if name in IN_WORDS:
+        return IN_WORDS[name]
     if name == "topic_prefix":
         return "up to 60 letters, digits, dots, dashes and underscores"
     low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)

@@ -317,3 +317,66 @@ def made_dead_letters() -> list[Record]:
         {"position": position, "raw": raw, "reason": reason, "detail": detail, "recordedtime": text(AS_OF)}
         for position, raw, reason, detail in made
     ]
+
+
+def made_advice() -> list[Record]:
+    """Recommendations of every decision; the first is a switch with a carrier of every status."""
+
+    def money(value: float) -> Record:
+        return {"value": value, "low": value - 0.5, "high": value + 0.7, "currency": "USD"}
+
+    def carrier(name: str, status: str, weighed: bool = True) -> Record:
+        figures = dict.fromkeys(("loss_ratio", "return_ratio"), 0.021) if weighed else {}
+        unknown = dict.fromkeys(
+            (
+                "known",
+                "loss_ratio",
+                "return_ratio",
+                "complaints_per_1000",
+                "median_days",
+                "late_days",
+                "postage",
+                "cost",
+            )
+        )
+        more = {"known": 180.5, "complaints_per_1000": 31.0, "median_days": 17.2, "late_days": 1.4, "postage": 5.0}
+        return {
+            "carrier": name,
+            "status": status,
+            "parcels": 120,
+            **unknown,
+            **({**more, **figures, "cost": money(7.9)} if weighed else {}),
+            "saving": money(1.9) if status == "compared" else None,
+            "probability_better": 0.97 if status == "compared" else None,
+            "refuses": ["battery"] if status == "excluded" else [],
+            "capacity_per_day": None,
+            "valid_to": "2026-03-10T00:00:00Z" if status == "compared" else None,
+        }
+
+    statuses = ("compared", "few_parcels", "excluded", "incident", "no_price", "no_room", "not_compared")
+    carriers = [carrier("china-post", "present"), *(carrier(f"other-{one}", one) for one in statuses)]
+    rows = []
+    for number, decision in enumerate(("stay", "switch", "insufficient_data", "no_alternative")):
+        compared = decision in ("stay", "switch")
+        rows.append(
+            {
+                "lane": {"country": "RU", "product": f"tablet <{number}>"},
+                "from_carrier": "china-post",
+                "to_carrier": "other-compared" if compared else None,
+                "decision": decision,
+                "probability_better": 0.97 if compared else None,
+                "saving_per_parcel": money(1.9) if compared else None,
+                "share_to_move": 0.25 if decision == "switch" else 0.0,
+                "excluded": {"other-excluded": "it refuses battery, which parcels of the lane carry"},
+                "reasons": ["Lost: 2.1% with <b>other</b>."],
+                "as_of": "2026-03-09T00:00:00Z",
+                "recommendation_id": f"{number:016x}",
+                "since": "2026-03-01T00:00:00Z",
+                "answer": "accept" if decision == "switch" else None,
+                "answered_by": "Li" if decision == "switch" else None,
+                "revision": 2,
+                "promised_days": 20.0 if compared else None,
+                "carriers": carriers if compared else [carrier("china-post", "present", weighed=False)],
+            }
+        )
+    return rows

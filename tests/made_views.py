@@ -11,6 +11,7 @@ from made_records import (
     HOSTILE_IDS,
     HOSTILE_NAME,
     Record,
+    made_advice,
     made_channels,
     made_dead_letters,
     made_incidents,
@@ -27,6 +28,7 @@ class MadeViews:
         names = [str(row["channel"]) for row in self.channel_rows]
         self.incident_rows = made_incidents(names)
         self.watch_rows = made_watchlist(names[:-1])
+        self.advice_rows = made_advice()
         self.dead_rows = made_dead_letters()
         self.state: Record = {
             "recovered": True,
@@ -151,6 +153,9 @@ class MadeViews:
             "<img src=x onerror=alert(3)>": "<script>alert(4)</script>",
         }
 
+    def recommendations(self) -> list[Record]:
+        return self.advice_rows
+
     def dead_letters(self) -> list[Record]:
         return self.dead_rows
 
@@ -167,6 +172,7 @@ class EmptyViews(MadeViews):
     def __init__(self) -> None:
         super().__init__()
         self.channel_rows, self.incident_rows, self.watch_rows, self.dead_rows, self.samples = [], [], [], [], {}
+        self.advice_rows = []
         self.state = {
             "recovered": False,
             "lag_records": 0,

@@ -25,7 +25,7 @@ from monitor.wire.incoming import Incoming
 @place_option
 @json_option
 def act(id_: str, what: str, by: str | None, note: str | None, place: Place, as_json: bool) -> None:
-    """Record a decision about an incident or a parcel on the watchlist.
+    """Record a decision about an incident, a parcel on the watchlist or a recommendation.
 
     ack: seen, someone is on it. note: a remark. mute, done: take a parcel off the watchlist until news of it comes and
     it falls silent again. accept, decline: the answer to a recommendation. It counts from the next tick on.
@@ -33,8 +33,10 @@ def act(id_: str, what: str, by: str | None, note: str | None, place: Place, as_
     settings = settings_or_fail()
     with open_log(settings, place) as log:
         known = picture_of(log, settings)
-        if id_ not in known.incidents and id_ not in known.parcels:
-            raise FoundProblem(f"There is no incident and no parcel with the id {id_!r}; nothing was recorded.")
+        if id_ not in known.incidents and id_ not in known.parcels and known.advice_of(id_) is None:
+            raise FoundProblem(
+                f"There is no incident, no parcel and no recommendation with the id {id_!r}; nothing was recorded."
+            )
         now = datetime.now(UTC)
         try:
             event = encode(

@@ -1,4 +1,4 @@
-"""``channel-monitor explain``: why an incident or a parcel on the watchlist is there, proven from the log."""
+"""``channel-monitor explain``: why an incident, a parcel on the watchlist or a recommendation is there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from monitor.cli.common import FoundProblem, json_option, settings_or_fail
-from monitor.cli.explain_text import print_incident, print_watch_item
+from monitor.cli.explain_text import print_advice, print_incident, print_watch_item
 from monitor.cli.places import Place, open_log, place_option
 from monitor.cli.whole_log import picture_of, refolded
 from monitor.core.events import from_us
@@ -21,6 +21,7 @@ from monitor.read.explain import explain as explain_stored
 from monitor.read.explain import proven
 from monitor.read.lists import Picture
 from monitor.read.proof import compared, differences
+from monitor.read.told import told as say
 from monitor.settings import Settings
 
 Record = dict[str, Any]
@@ -44,7 +45,7 @@ _OURS: Final = (
 @place_option
 @json_option
 def explain(id_: str, place: Place, as_json: bool) -> None:
-    """Why an incident or a parcel on the watchlist is there: the rule, the figures, the events behind it.
+    """Why an incident, a parcel on the watchlist or a recommendation is there: rule, figures, events behind it.
 
     For an incident the log is folded again up to the moment at which it became known, and every figure that was fixed
     then is compared with what is stored. The sums, the baseline and the events are those of that moment.
@@ -59,11 +60,13 @@ def explain(id_: str, place: Place, as_json: bool) -> None:
         if incident is not None:
             told = _of_incident(log, settings, stored, incident)
         else:
-            told = _of_parcel(log, settings, now, id_)
+            told = _of_list(log, settings, now, id_)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     elif told["kind"] == "incident":
         print_incident(told)
+    elif told["kind"] == "recommendation":
+        print_advice(told)
     else:
         print_watch_item(told)
     proof = told.get("verified")
@@ -111,16 +114,20 @@ def _remedy(log: Log, settings: Settings) -> str:
     return _DAMAGED if log.state_version == state_version(settings.params()) else _OTHER_SETTINGS
 
 
-def _of_parcel(log: Log, settings: Settings, now: Picture, id_: str) -> Record:
-    """The explanation of a watch item. Raises :class:`FoundProblem` for an id that is none."""
-    from monitor.live.timeline import parcel_view
+def _of_list(log: Log, settings: Settings, now: Picture, id_: str) -> Record:
+    """The explanation of a watch item or a recommendation. Raises :class:`FoundProblem` for an id that is none."""
+    from monitor.live.timeline import events_of, parcel_view
 
     told = explain_stored(now, id_, now.watch_records())
     if told is None:
         raise FoundProblem(
-            f"There is no incident and no parcel on the watchlist with the id {id_!r}; see `channel-monitor incidents` "
-            "and `channel-monitor watchlist`. An id from an older page may be one of other settings."
+            f"There is no incident, no recommendation and no parcel on the watchlist with the id {id_!r}; see "
+            "`channel-monitor incidents`, `recommend` and `watchlist`. An id from an older page may be one of other "
+            "settings."
         )
+    if told["kind"] == "recommendation":
+        behind = [(subject, *one) for subject in told["declared_by"] for one in events_of(log, subject)]
+        return {**told, "events": [{"subject": s, **say(e, us, at)} for s, us, e, _, at in behind]}
     parcel = parcel_view(log, id_, settings.params())
     events = [] if parcel is None else parcel["events"]
     return {**told, "events": [{"parcel_id": id_, **event} for event in events]}

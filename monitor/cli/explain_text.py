@@ -54,6 +54,49 @@ def print_watch_item(told: Record) -> None:
     print_events(told["events"])
 
 
+def print_advice(told: Record) -> None:
+    """Print the explanation of a recommendation."""
+    record = told["record"]
+    lane = "{country} {product}".format(**record["lane"])
+    click.echo(f"{record['decision'].upper()} {lane}: {record['from_carrier']} -> {record['to_carrier'] or 'nobody'}")
+    for reason in record["reasons"]:
+        _print_wrapped(reason)
+    _print_rule(told)
+    _title(f"Carriers as of {_minute(record['as_of'])}, amounts in {told['figures']['currency']}")
+    print_table(
+        ("CARRIER", "STATUS", "PARCELS", "LOST", "DAYS LATE", "PER 1,000", "POSTAGE", "COST (90%)", "PROBABILITY"),
+        [
+            (
+                one["carrier"],
+                one["status"],
+                one["parcels"],
+                _share(one["loss_ratio"]),
+                one["late_days"],
+                one["complaints_per_1000"],
+                one["postage"],
+                _interval(one["cost"]),
+                _share(one["probability_better"]),
+            )
+            for one in told["figures"]["carriers"]
+        ],
+        empty="",
+    )
+    _title("Offers and rules behind it")
+    rows = [
+        (one["subject"], _minute(one["time"]), one["type"].removesuffix(".v1"), _POSITION.format(**one["position"]))
+        for one in told["events"]
+    ]
+    print_table(("SUBJECT", "TIME", "EVENT", "LOG POSITION"), rows, empty="(none)")
+
+
+def _share(ratio: float | None) -> str | None:
+    return None if ratio is None else f"{ratio:.1%}"
+
+
+def _interval(amount: Record | None) -> str | None:
+    return None if amount is None else f"{amount['value']:.2f} ({amount['low']:.2f} to {amount['high']:.2f})"
+
+
 def print_events(events: Sequence[Record]) -> None:
     """Print events with their places in the log."""
     rows = [

@@ -23,6 +23,7 @@ VERBS: Final[dict[str, str]] = {
     "channels": "monitor.cli.lists:channels",
     "incidents": "monitor.cli.lists:incidents",
     "watchlist": "monitor.cli.lists:watchlist",
+    "recommend": "monitor.cli.recommend:recommend",
     "explain": "monitor.cli.explain:explain",
     "act": "monitor.cli.act:act",
     "backup": "monitor.cli.backup:backup",

@@ -40,7 +40,16 @@ def picture_of(log: Log, settings: Settings) -> Picture:
                 last_us -= 1  # the last thing was a tick: what follows it begins a microsecond later
             ended = saved.ended_at(last_us)
             parcels = {name: parcel for part in ended.parcels for name, parcel in part.items()}
-            return Picture(params, parcels, ended.channels, ended.groups, ended.incidents, ended.fleet, last_us)
+            return Picture(
+                params,
+                parcels,
+                ended.channels,
+                ended.groups,
+                ended.incidents,
+                ended.fleet,
+                last_us,
+                ended.lanes,
+            )
     return picture(world_of(log, settings))
 
 

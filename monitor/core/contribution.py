@@ -9,6 +9,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from monitor.core.declared import Declaration
+from monitor.core.switch.book import Offer, Rule
+from monitor.core.switch.carried import Sums
 from monitor.core.vocabulary import Reason
 
 Position = tuple[str | int, ...]
@@ -76,6 +78,9 @@ class Segment(Struct, array_like=True):
     decisions: list[Decision] = []
     scans: dict[str, list[int]] = {}  # carrier part of the channel → scans recorded, sum of their lags in hours
     declared: list[Declaration] = []
+    carried: dict[str, Sums] = {}  # channel → what its parcels carry
+    offers: list[Offer] = []
+    rules: list[Rule] = []
 
 
 class Contribution(Struct, array_like=True):

@@ -21,6 +21,8 @@ from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.ledger import Thing
 from monitor.core.parcel import Parcel
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.book import Page
 
 _to_json = msgspec.json.Encoder(order="sorted").encode
 
@@ -40,6 +42,8 @@ def state_sha256(
     held: Mapping[str, Segment],
     unresolved: Mapping[str, Unresolved],
     header: FleetHeader,
+    lanes: Mapping[str, Lane],
+    book: Mapping[str, Page],
 ) -> str:
     """Hash of the folds' state; ``parcels`` and ``things`` are given per partition, in any order."""
     sha = hashlib.sha256()
@@ -57,12 +61,23 @@ def state_sha256(
         sha.update(_encode((key, facets[key])))
     for key in sorted(incidents):
         sha.update(_encode((key, incidents[key])))
+    for key in sorted(lanes):
+        sha.update(_encode((key, lanes[key])))
+    for key in sorted(book):
+        sha.update(_encode((key, book[key])))
     for key in sorted(held):
         segment = held[key]
         events = sorted(announced.uid for announced in segment.announced)
         counts = _counts(segment.counts)
         plain = msgspec.structs.replace(
-            segment, announced=[], matched=[], decisions=[], declared=sorted(segment.declared), counts=counts
+            segment,
+            announced=[],
+            matched=[],
+            decisions=[],
+            declared=sorted(segment.declared),
+            offers=sorted(segment.offers),
+            rules=sorted(segment.rules),
+            counts=counts,
         )
         decisions = [(d.recorded_us, d.target, d.what, d.by, d.note) for d in sorted(segment.decisions)]
         sha.update(_encode((key, plain, events, sorted(segment.matched), decisions)))

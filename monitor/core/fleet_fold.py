@@ -28,6 +28,10 @@ from monitor.core.groups import Group
 from monitor.core.incidents import Incident, Note
 from monitor.core.judging import Judging
 from monitor.core.params import Params
+from monitor.core.switch.advice import Advice, Lane
+from monitor.core.switch.advising import Advising
+from monitor.core.switch.book import Page
+from monitor.core.switch.carried import merge
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 LAG_QUANTILE = 0.25
@@ -56,6 +60,8 @@ class FleetFold:
         held: MutableMapping[str, Segment],
         unresolved: MutableMapping[str, Unresolved],
         header: FleetHeader,
+        lanes: MutableMapping[str, Lane],
+        book: MutableMapping[str, Page],
         partitions: int = 1,
     ) -> None:
         self.params = params
@@ -68,9 +74,11 @@ class FleetFold:
         self.header = header
         self.dead_letters: list[DeadLetter] = []
         self.changed: dict[str, Incident] = {}
+        self.advised: dict[str, Advice] = {}  # lane → its advice, if it is news
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
         self.judging = Judging(params, channels, groups, facets, incidents, header, self._put)
+        self.advising = Advising(params, lanes, book, channels, incidents, header, self._advise)
         self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
         self._held_ticks: dict[int, set[str]] = {}
         for key in held:
@@ -121,6 +129,10 @@ class FleetFold:
         rest.matched += segment.matched
         rest.decisions += segment.decisions
         rest.declared += segment.declared
+        rest.offers += segment.offers
+        rest.rules += segment.rules
+        for channel, carried in segment.carried.items():
+            merge(rest.carried.setdefault(channel, {}), carried)
         for carrier, (n, hours) in segment.scans.items():
             scans = rest.scans.setdefault(carrier, [0, 0])
             scans[0] += n
@@ -167,6 +179,7 @@ class FleetFold:
         if is_midnight:
             self.judging.prune(at // DAY_US)
             forget(header.calendar, at // DAY_US)
+        self.advising.after_tick(at, is_midnight)
         header.tick = tick
         header.lag_us = self._lag()
 
@@ -192,6 +205,7 @@ class FleetFold:
                     self.judging.changed()
                 add(channel, changes, self.header.open_day, window)
                 self.channels[name] = channel
+                self.advising.add(name, changes)
             del self.held[key]
         if rest in self.held:
             self._add_rest(self.held[rest])
@@ -217,6 +231,9 @@ class FleetFold:
         self._match(segment.matched)
         for one in segment.declared:
             declare(header.calendar, one)
+        self.advising.declare(segment.offers, segment.rules)
+        for name in sorted(segment.carried):
+            self.advising.carry(name, segment.carried[name])
         for decision in sorted(segment.decisions):
             self._decide(decision)
 
@@ -255,6 +272,8 @@ class FleetFold:
                 window = tick * self.params.tick_us // DAY_US - self.params.recent_days
                 add(channel, changes, self.header.open_day, window)
                 self.channels[match.channel] = channel
+                self.advising.add(match.channel, changes)
+                self.advising.complained(match.channel, cohort, day)
                 customer = entry.announced.customer or match.customer
                 for name, cell in counted(match.channel, entry.announced.kind, customer, match.forwarder, day, cohort):
                     self.judging.add_facet(name, {cell: 1})
@@ -278,13 +297,17 @@ class FleetFold:
         self.dead_letters.append(DeadLetter(told.raw, "unknown_parcel", why + days, told.position, told.recorded_us))
 
     def _decide(self, decision: Decision) -> None:
+        note = Note(decision.recorded_us, decision.what, decision.by, decision.note)
         incident = self.incidents.get(decision.target)
         if incident is None:
-            self._set_aside(
-                "decision.recorded.v1", f"no incident or parcel has the id {decision.target[:80]!r}", decision
-            )
+            if self.advising.answer(decision.target, note):
+                counts = self.header.counts
+                counts["answer|" + decision.what] = counts.get("answer|" + decision.what, 0) + 1
+                return
+            why = f"no incident, parcel or recommendation has the id {decision.target[:80]!r}"
+            self._set_aside("decision.recorded.v1", why, decision)
             return
-        incident.notes = [*incident.notes, Note(decision.recorded_us, decision.what, decision.by, decision.note)]
+        incident.notes = [*incident.notes, note]
         incident.revision += 1
         self._put(incident, True)
 
@@ -292,3 +315,7 @@ class FleetFold:
         self.incidents[incident.incident_id] = incident
         if news:
             self.changed[incident.incident_id] = incident
+            self.advising.stir(incident)
+
+    def _advise(self, lane: str, advice: Advice) -> None:
+        self.advised[lane] = advice

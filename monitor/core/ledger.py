@@ -11,7 +11,7 @@ Rules it keeps:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from monitor.core.events import EVERYWHERE, Event, Rejected, route
 from monitor.core.identity import body_hash, identity
 from monitor.core.ordering import EffectiveClock
 from monitor.core.params import Params
+from monitor.core.switch.carried import count
 from monitor.core.vocabulary import DAY_US, YEAR_2089_US
 
 
@@ -144,6 +145,11 @@ class Ledger:
         """Add to a cell of the open segment."""
         cells = self.segment.cells.setdefault(channel, {})
         cells[key] = cells.get(key, 0) + n
+
+    def carry(self, channel: str, said: Iterable[tuple[str, int]], day: int) -> None:
+        """Add what a parcel of a channel carries (see :mod:`monitor.core.switch.carried`) to the open segment."""
+        for name, amount in said:
+            count(self.segment.carried.setdefault(channel, {}), name, day, amount)
 
     def saw(self, time_us: int) -> None:
         """Note the time of an accepted event."""

@@ -5,9 +5,10 @@ Two runs give the same bytes when log, build and these parameters are the same.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
+from monitor.core.switch.terms import SwitchTerms
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 
@@ -46,9 +47,10 @@ class Params:
         50, 1, 10_000, "a new channel is followed against its lane for so many parcels at least"
     )
     learn_ln_m: float = _param(3.0, 0, 1000, "days with more evidence than this are not learnt from")
+    switch: SwitchTerms = field(default_factory=SwitchTerms)
 
     def __post_init__(self) -> None:
-        for spec in fields(self):
+        for spec in numbers():
             value = getattr(self, spec.name)
             low, high = spec.metadata["low"], spec.metadata["high"]
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -76,8 +78,13 @@ class Params:
         return round(float(getattr(self, name)) * DAY_US)
 
     def as_dict(self) -> dict[str, float]:
-        """All parameters by name."""
-        return asdict(self)
+        """All numbers by name; the terms of the carrier switch are told apart."""
+        return {spec.name: getattr(self, spec.name) for spec in numbers()}
+
+
+def numbers() -> tuple[Field[Any], ...]:
+    """The parameters that are numbers with bounds: all but the terms of the carrier switch."""
+    return tuple(spec for spec in fields(Params) if spec.metadata)
 
 
 DEFAULTS: Final = Params()

@@ -60,6 +60,7 @@ from monitor.core.parcel import (
     see_rare,
 )
 from monitor.core.scope import forwarder_scope
+from monitor.core.switch.carried import carried, complained
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
 
@@ -205,8 +206,7 @@ class ParcelFold:
         parcel.channel = channel_id(data.destination, data.product, data.carrier, data.service)
         parcel.registered_us = time
         parcel.origin = data.origin or ORIGIN
-        parcel.customer = data.customer_id or ""
-        parcel.forwarder = data.forwarder or ""
+        parcel.customer, parcel.forwarder = data.customer_id or "", data.forwarder or ""
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -216,6 +216,7 @@ class ParcelFold:
         cells = self._ledger.segment.cells.setdefault(parcel.channel, {})
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
+        self._ledger.carry(parcel.channel, carried(data), time // DAY_US)
         if parcel.forwarder:
             pair = forwarder_scope(parcel.forwarder, parcel.channel)
             self._ledger.add(pair, c.cell(c.ENTER, parcel.registered_us // DAY_US), 1)
@@ -255,6 +256,7 @@ class ParcelFold:
                 day = time // DAY_US
                 for cell in c.complaint_cells(event.data.kind, cohort, day, parcel.promised_days):
                     self._ledger.add(parcel.channel, cell, 1)
+                self._ledger.carry(parcel.channel, [(complained(cohort, day), 0)], cohort)
                 customer = event.data.customer_id or parcel.customer
                 for scope, cell in counted(parcel.channel, event.data.kind, customer, parcel.forwarder, day, cohort):
                     self._ledger.add(scope, cell, 1)
@@ -388,8 +390,7 @@ class ParcelFold:
             parcel.seen.pop(identity(event), None)  # it may come again
             self._ledger.count("waiting", -1)
             self._ledger.count(EVENTS[type(event)], -1)
-            days = self.params.waiting_days
-            detail = f"no registration of parcel {parcel_id[:80]!r} came within {days:g} days"
+            detail = f"no registration of parcel {parcel_id[:80]!r} came within {self.params.waiting_days:g} days"
             self._ledger.refuse(Rejected("unknown_parcel", detail), event, item.raw, item.position, item.recorded_us)
         parcel.waiting = kept
         if kept:

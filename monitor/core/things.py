@@ -16,6 +16,7 @@ from monitor.core.declared import declaration
 from monitor.core.events import (
     EVENT_TYPES,
     CalendarDeclared,
+    CarrierOffered,
     ComplaintClosed,
     ComplaintOpened,
     ComplaintOpenedData,
@@ -23,6 +24,7 @@ from monitor.core.events import (
     Event,
     RefundCompleted,
     RefundRequested,
+    RuleDeclared,
     channel_id,
     type_of,
 )
@@ -30,6 +32,7 @@ from monitor.core.facets import counted
 from monitor.core.identity import body_hash, hash64, identity
 from monitor.core.ledger import Ledger, Thing, Wait
 from monitor.core.parcel import FINGERPRINT, Parcel
+from monitor.core.switch.book import offer_of, rule_of
 from monitor.core.vocabulary import DAY_US
 
 #: Event class → the name of its count.
@@ -104,6 +107,10 @@ class Things:
             ref = hash64("refund|" + event.data.refund_id)
         elif isinstance(event, CalendarDeclared):
             ledger.segment.declared.append(declaration(event.data, time, recorded, uid))
+        elif isinstance(event, CarrierOffered):
+            ledger.segment.offers.append(offer_of(event.data, event.subject, time, recorded, uid))
+        elif isinstance(event, RuleDeclared):
+            ledger.segment.rules.append(rule_of(event.data, event.subject, time, recorded, uid))
         elif isinstance(event, DecisionRecorded) and event.data.target in self._parcels:
             self._decide(event, recorded)
         elif isinstance(event, DecisionRecorded):

@@ -28,12 +28,15 @@ from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.advice import record as advice_record
+from monitor.core.switch.book import Page
 from monitor.core.vocabulary import MAX_EVENT_BYTES
 from monitor.live.engine import Engine
 from monitor.live.tables import FoldTable
 from monitor.log.partition import at_home, partition_of
 from monitor.log.records import Shard
-from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS, INCIDENTS
+from monitor.log.topics import CONTRIBUTIONS, DEAD_LETTERS, EVENTS, INCIDENTS, RECOMMENDATIONS
 from monitor.read.lists import dead_letter_record
 from monitor.wire.dead_letter import letter_id
 from monitor.wire.decode import decode_pack, with_recorded
@@ -55,6 +58,8 @@ FLEET_TABLES: Final[dict[str, type]] = {
     "held": Segment,
     "unresolved": Unresolved,
     "fleet": FleetHeader,
+    "lanes": Lane,
+    "book": Page,
 }
 
 
@@ -166,6 +171,8 @@ class FleetHandler:
             of["held"],
             of["unresolved"],
             of["fleet"].get(HEADER) or FleetHeader(),
+            of["lanes"],
+            of["book"],
             self._partitions,
         )
 
@@ -199,5 +206,26 @@ class FleetHandler:
                 closed=bool(incident.closed_us),
             )
         fold.changed.clear()
+        self._advise(fold, partition, timestamp_us)
         self._letters.send(partition, fold.dead_letters)
         self._tables["fleet"].partition(partition)[HEADER] = fold.header
+
+    def _advise(self, fold: FleetFold, partition: int, timestamp_us: int) -> None:
+        """Send the advice that is news."""
+        for lane in sorted(fold.advised):
+            advice = fold.advised[lane]
+            said = {**advice_record(lane, advice), "tick": fold.header.tick}
+            shard = Shard(CONTRIBUTIONS, partition)
+            self._engine.checkpointer.emit(
+                shard, RECOMMENDATIONS, 0, advice.advice_id.encode(), _to_json(said), timestamp_us
+            )
+            _LOG.info(
+                "recommendation",
+                recommendation_id=advice.advice_id,
+                lane=lane,
+                decision=advice.decision,
+                from_carrier=advice.from_carrier,
+                to_carrier=advice.to_carrier,
+                revision=advice.revision,
+            )
+        fold.advised.clear()

@@ -25,6 +25,8 @@ from monitor.core.ledger import Header, Thing
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.book import Page
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder, home_of
 from monitor.log.protocol import Log
 from monitor.log.records import Shard
@@ -51,6 +53,8 @@ class SavedState:
     held: dict[str, Segment]
     unresolved: dict[str, Unresolved]
     fleet: FleetHeader
+    lanes: dict[str, Lane]
+    book: dict[str, Page]
     behind: int
     letters: list[dict[str, Any]]
 
@@ -70,6 +74,8 @@ class SavedState:
             self.held,
             self.unresolved,
             self.fleet,
+            self.lanes,
+            self.book,
             partitions=count,
         )
         for partition, header in enumerate(self.positions):
@@ -103,13 +109,17 @@ class SavedState:
             self.held,
             self.unresolved,
             self.fleet,
+            self.lanes,
+            self.book,
         )
 
     def picture(self) -> Picture:
         """The lists at the last closed tick, as the page shows them; as of 1970 before the first."""
         parcels = {name: parcel for part in self.parcels for name, parcel in part.items()}
         as_of_us = (self.fleet.tick or 0) * self.params.tick_us
-        return Picture(self.params, parcels, self.channels, self.groups, self.incidents, self.fleet, as_of_us)
+        return Picture(
+            self.params, parcels, self.channels, self.groups, self.incidents, self.fleet, as_of_us, self.lanes
+        )
 
 
 def saved_state(log: Log, params: Params) -> SavedState:
@@ -134,6 +144,8 @@ def saved_state(log: Log, params: Params) -> SavedState:
             whole["held"],
             whole["unresolved"],
             whole["fleet"].get(HEADER) or FleetHeader(),
+            whole["lanes"],
+            whole["book"],
             sum(unfolded(log, headers).values()),
             _letters(log),
         )

@@ -23,7 +23,7 @@ def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
     parcels: dict[str, Parcel] = {}
     fold = ParcelFold(params, parcels, {}, Header())
     events = []
-    for recorded_us, event, raw, position in _events_of(log, parcel_id):
+    for recorded_us, event, raw, position in events_of(log, parcel_id):
         fold.apply(event, recorded_us, raw, ())
         events.append(told(event, recorded_us, position))
     parcel = parcels.get(parcel_id)
@@ -43,11 +43,12 @@ def parcel_view(log: Log, parcel_id: str, params: Params) -> Record | None:
     }
 
 
-def _events_of(log: Log, parcel_id: str) -> list[tuple[int, Event, bytes, Record]]:
+def events_of(log: Log, key: str) -> list[tuple[int, Event, bytes, Record]]:
+    """The events of a parcel, or of the subject of an offer or a rule: recorded time (µs), event, bytes, position."""
     found = []
-    for record in log.find(parcel_id):
+    for record in log.find(key):
         for index, (raw, event) in enumerate(decode_pack(record.value)):
-            if isinstance(event, Rejected) or route(event) != parcel_id:
+            if isinstance(event, Rejected) or route(event) != key:
                 continue
             recorded = record.timestamp_us if event.recordedtime is None else to_us(event.recordedtime)
             position = {"topic": EVENTS, "partition": record.partition, "offset": record.offset, "index": index}

@@ -15,8 +15,10 @@ def state_version(params: Params) -> str:
 
     The source itself is hashed, so nobody has to remember to raise a number when a fold or a state changes.
     """
-    sha = hashlib.sha256(json.dumps(params.as_dict(), sort_keys=True).encode())
-    sources = [file for file in files("monitor.core").iterdir() if file.name.endswith(".py")]
-    for file in sorted(sources, key=lambda file: file.name):
-        sha.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    said = {**params.as_dict(), "switch": params.switch.as_dict()}
+    sha = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for folder in ("monitor.core", "monitor.core.switch"):
+        sources = [file for file in files(folder).iterdir() if file.name.endswith(".py")]
+        for file in sorted(sources, key=lambda file: file.name):
+            sha.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return f"{__version__}/{sha.hexdigest()[:16]}"

@@ -21,6 +21,7 @@ from monitor.core.groups import Group
 from monitor.core.incidents import Incident
 from monitor.core.params import Params
 from monitor.core.parcel import FULL, Parcel, outcome
+from monitor.core.switch.advice import Lane
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
 from monitor.live.timeline import parcel_view
 from monitor.log.dead_letters import DeadLetterBox
@@ -37,7 +38,7 @@ _LOOK_S: Final = 0.25
 _LEAST_S: Final = 1.0
 _RETRY_S: Final = 2.0
 _SHARE: Final = 4  # computing takes at most one part in five of the time
-_READ: Final = {"parcels", "channels", "groups", "incidents", "fleet"}
+_READ: Final = {"parcels", "channels", "groups", "incidents", "fleet", "lanes"}
 
 
 class LiveViews:
@@ -60,7 +61,9 @@ class LiveViews:
         self._generation: str | None = None
         self._offsets: dict[Shard, int] = {}
         self._decoders = {name: decoder(kind) for name, kind in (PARCEL_TABLES | FLEET_TABLES).items()}
-        self._lists: dict[str, list[Record]] = {"channels": [], "incidents": [], "watchlist": [], "dead_letters": []}
+        self._lists: dict[str, list[Record]] = {
+            name: [] for name in ("channels", "incidents", "watchlist", "recommendations", "dead_letters")
+        }
         self._families: dict[str, Samples] = {}
         self._as_of: str | None = None
         self._picture: Picture | None = None
@@ -162,11 +165,15 @@ class LiveViews:
         as_of_us = header.tick * self._params.tick_us
         # Copies: explanations are made in another thread while this one goes on reading.
         groups: dict[str, Group] = self._tables["groups"]
-        picture = Picture(self._params, parcels, dict(channels), dict(groups), dict(incidents), header, as_of_us)
+        lanes: dict[str, Lane] = self._tables["lanes"]
+        picture = Picture(
+            self._params, parcels, dict(channels), dict(groups), dict(incidents), header, as_of_us, dict(lanes)
+        )
         lists = {
             "channels": picture.channel_records(),
             "incidents": picture.incident_records()[::-1],
             "watchlist": picture.watch_records(),
+            "recommendations": picture.advice_records(),
         }
         families = picture.families()
         with self._lock:
@@ -192,6 +199,10 @@ class LiveViews:
     def watchlist(self) -> list[Record]:
         """See :class:`~monitor.read.views.Views`."""
         return self._lists["watchlist"]
+
+    def recommendations(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["recommendations"]
 
     def dead_letters(self) -> list[Record]:
         """See :class:`~monitor.read.views.Views`."""

@@ -13,6 +13,8 @@ from monitor.core.groups import Day, Membership
 from monitor.core.incidents import CANARY, DRIFT, Incident, record
 from monitor.core.parcel import stage
 from monitor.core.scope import channel_of
+from monitor.core.switch.advice import BACK_DAYS, KEEP, Advice
+from monitor.core.switch.advice import record as advice_record
 from monitor.core.vocabulary import CLOCKS
 from monitor.read.behind import PARCELS_SHOWN, WAITS, in_stage
 from monitor.read.lists import Picture
@@ -23,13 +25,18 @@ from monitor.read.watchlist import LEGS
 Record = dict[str, Any]
 STORED: Final = "stored"
 REFOLDED: Final = "refolded"
+_MONEY_TERMS: Final = ("value", "late_per_day", "complaint", "margin")
+_BARS: Final = ("margin_ratio", "caution", "probability", "back_probability", "min_parcels", "half_life_days")
 
 
 def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
-    """The explanation of an incident id or of a parcel on the watchlist; None for anything else."""
+    """The explanation of an incident, a recommendation or a parcel on the watchlist by id; None for anything else."""
     incident = picture.incidents.get(id_)
     if incident is not None:
         return _incident(picture, incident, watch)
+    advised = picture.advice_of(id_)
+    if advised is not None:
+        return _advice(picture, *advised)
     row = next((row for row in watch if row["parcel_id"] == id_), None)
     if row is None:
         return None
@@ -44,6 +51,31 @@ def explain(picture: Picture, id_: str, watch: list[Record]) -> Record | None:
         ),
         "figures": {"p95_days": dict(zip(CLOCKS, channel.p95, strict=False)), "as_of": from_us(picture.as_of_us)},
         "parcels": [row["parcel_id"]],
+    }
+
+
+def _advice(picture: Picture, lane: str, advice: Advice) -> Record:
+    terms = picture.params.switch
+    value = {name: float(getattr(terms, name)) for name in _MONEY_TERMS}
+    bars = {name: getattr(terms, name) for name in _BARS}
+    told = advice_record(lane, advice)
+    return {
+        "kind": "recommendation",
+        "basis": STORED,
+        "record": told,
+        "rule": (
+            "Carriers that a rule or an offer excludes, or with an open incident, are left out first. Of the others "
+            "the cost of a parcel is postage, goods lost, days late and complaints, from posteriors in which parcels "
+            "in flight count. A switch is advised where the saving exceeds the margin with a probability above "
+            f"{terms.probability:.0%}: the greater of {terms.margin} {terms.currency} and {terms.margin_ratio:.0%} of "
+            f"the present cost, and {terms.caution:g} standard deviations more. Once advised it stays down to "
+            f"{KEEP:.0%}; a carrier left in the last {BACK_DAYS} days comes back only above "
+            f"{terms.back_probability:.0%}."
+        ),
+        "parameters": {**value, **bars},
+        "figures": {"carriers": told["carriers"], "currency": terms.currency, "as_of": told["as_of"]},
+        "declared_by": sorted({subject for one in advice.carriers for subject in one.declared_by}),
+        "parcels": [],
     }
 
 

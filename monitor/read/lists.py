@@ -20,6 +20,8 @@ from monitor.core.judging import in_flight
 from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
+from monitor.core.switch.advice import ANSWERS, SWITCH, Advice, Lane
+from monitor.core.switch.advice import record as advice_record
 from monitor.core.vocabulary import DAY_US
 from monitor.read.clock_families import clock_families
 from monitor.read.figures import channel_record, merged, recent_cohorts, statistics
@@ -41,6 +43,7 @@ class Picture:
     incidents: Mapping[str, Incident]
     fleet: FleetHeader
     as_of_us: int
+    lanes: Mapping[str, Lane]
 
     def open_incidents(self) -> list[Incident]:
         """Open incidents, the oldest first."""
@@ -82,6 +85,17 @@ class Picture:
         ids = {name: incident.incident_id for name, incident in self.incident_of().items()}
         return watchlist(self.parcels.items(), self.channels, ids, self.as_of_us, self.params)
 
+    def advice_records(self) -> list[Record]:
+        """``recommendations.jsonl``, sorted by lane."""
+        return [
+            advice_record(name, lane.advice) for name, lane in sorted(self.lanes.items()) if lane.advice is not None
+        ]
+
+    def advice_of(self, id_: str) -> tuple[str, Advice] | None:
+        """The lane and its advice with this id."""
+        held = ((name, lane.advice) for name, lane in self.lanes.items())
+        return next(((name, one) for name, one in held if one is not None and one.advice_id == id_), None)
+
     def families(self) -> dict[str, Samples]:
         """Samples for Prometheus by metric name without prefix; lanes with most recent parcels first."""
         counts = self.fleet.counts
@@ -97,6 +111,7 @@ class Picture:
         }
         self._add_lanes(out)
         self._add_incidents(out)
+        self._add_advice(out)
         return out | clock_families(self.channels)
 
     def _add_lanes(self, out: dict[str, Samples]) -> None:
@@ -174,6 +189,27 @@ class Picture:
         out["incidents_open"] = [
             ({"severity": severity, "mode": mode, "scope": kind}, n)
             for (severity, mode, kind), n in sorted(numbers.items())
+        ]
+
+    def _add_advice(self, out: dict[str, Samples]) -> None:
+        numbers: dict[tuple[str, str], int] = {}
+        savings = []
+        for name, lane in sorted(self.lanes.items()):
+            advice = lane.advice
+            if advice is None:
+                continue
+            country, product = name.split("|")
+            numbers[advice.decision, country] = numbers.get((advice.decision, country), 0) + 1
+            if advice.decision == SWITCH and advice.saving is not None:
+                labels = {"country": country, "product": product, "carrier": advice.from_carrier}
+                labels |= {"to_carrier": advice.to_carrier, "currency": advice.currency}
+                savings.append((labels, float(advice.saving.value)))
+        out["recommendations"] = [
+            ({"decision": decision, "country": country}, n) for (decision, country), n in sorted(numbers.items())
+        ]
+        out["recommended_saving_per_parcel"] = sorted(savings, key=lambda sample: -sample[1])
+        out["recommendation_answers_total"] = [
+            ({"answer": answer}, n) for answer, n in _named(self.fleet.counts, "answer|") if answer in ANSWERS
         ]
 
 

@@ -26,6 +26,9 @@ class Views(Protocol):
     def watchlist(self) -> list[Record]:
         """Contract records of ``watchlist.jsonl``, sorted by (priority, days left, parcel id); 1 is most urgent."""
 
+    def recommendations(self) -> list[Record]:
+        """Contract records of ``recommendations.jsonl``, sorted by lane."""
+
     def parcel(self, parcel_id: str) -> Record | None:
         """One parcel with its timeline; ``None`` if it was never registered.
 

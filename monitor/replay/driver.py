@@ -31,6 +31,8 @@ from monitor.core.ordering import AFTER_ALL, normal_sequence
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.book import Page
 from monitor.core.vocabulary import YEAR_2089_US
 from monitor.wire.decode import decode, without_sequence
 from monitor.wire.incoming import Incoming
@@ -55,6 +57,8 @@ class World:
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
     fleet: FleetHeader = field(default_factory=FleetHeader)
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    book: dict[str, Page] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     duplicates: int = 0  # repeats of lines that are no events; those of events are counted by the folds
     as_of_us: int | None = None
@@ -72,6 +76,8 @@ class World:
             self.held,
             self.unresolved,
             self.fleet,
+            self.lanes,
+            self.book,
         )
 
 
@@ -159,6 +165,8 @@ class Replay:
             world.held,
             world.unresolved,
             world.fleet,
+            world.lanes,
+            world.book,
             partitions=1,
         )
         total = len(self._raw)

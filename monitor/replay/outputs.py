@@ -18,7 +18,16 @@ _encode = msgspec.json.Encoder().encode
 def picture(world: World) -> Picture:
     """The world as the read side sees it; as of 1970 when nothing was folded."""
     as_of_us = world.as_of_us or 0
-    return Picture(world.params, world.parcels, world.channels, world.groups, world.incidents, world.fleet, as_of_us)
+    return Picture(
+        world.params,
+        world.parcels,
+        world.channels,
+        world.groups,
+        world.incidents,
+        world.fleet,
+        as_of_us,
+        world.lanes,
+    )
 
 
 def dead_letter_records(world: World) -> list[dict[str, Any]]:
@@ -54,7 +63,7 @@ def write(world: World, out: Path) -> dict[str, Any]:
     _write_lines(out / "incidents.jsonl", lists.incident_records())
     _write_lines(out / "channels.jsonl", lists.channel_records())
     _write_lines(out / "watchlist.jsonl", lists.watch_records())
-    _write_lines(out / "recommendations.jsonl", [])
+    _write_lines(out / "recommendations.jsonl", lists.advice_records())
     _write_lines(out / "dead_letters.jsonl", dead_letter_records(world))
     told = summary(world)
     (out / "summary.json").write_bytes(msgspec.json.format(_encode(told), indent=2) + b"\n")

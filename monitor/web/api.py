@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from monitor.read.routing import FORMULA, routing_csv, routing_rows
 from monitor.read.views import Record
 from monitor.web import lists, openapi
+from monitor.web.advice import find_advice
 from monitor.web.errors import NotThere
 from monitor.web.metrics import METRICS
 from monitor.web.pages import find_incident
@@ -31,8 +33,6 @@ _CSV_COLUMNS: Final = (
     "next_action",
     "incident_id",
 )
-#: A cell that begins like this is a formula to spreadsheet programs.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
@@ -71,6 +71,17 @@ async def watchlist(request: web.Request) -> web.Response:
     return _array(request, lists.filtered(request.app[SITE].views.watchlist(), request.query, lists.WATCH_FACETS))
 
 
+async def recommendations(request: web.Request) -> web.Response:
+    """``/api/recommendations``"""
+    return _array(request, lists.filtered(request.app[SITE].views.recommendations(), request.query, lists.LANE_FACETS))
+
+
+async def recommendation(request: web.Request) -> web.Response:
+    """``/api/recommendations/{id}``"""
+    row = find_advice(request)
+    return _json({**row, "explanation": request.app[SITE].views.explain(row["recommendation_id"])})
+
+
 async def parcel(request: web.Request) -> web.Response:
     """``/api/parcels/{id}``"""
     row = await asyncio.to_thread(request.app[SITE].views.parcel, request.match_info["id"])
@@ -101,13 +112,23 @@ async def watchlist_csv(request: web.Request) -> web.Response:
     writer = csv.writer(text)
     writer.writerow(_CSV_COLUMNS)
     writer.writerows([_cell(row.get(column)) for column in _CSV_COLUMNS] for row in rows)
-    response = web.Response(body=text.getvalue().encode("utf-8-sig"), content_type="text/csv", charset="utf-8")
-    response.headers["Content-Disposition"] = 'attachment; filename="watchlist.csv"'
+    return _attachment(text.getvalue(), "watchlist.csv")
+
+
+async def routing(request: web.Request) -> web.Response:
+    """The filtered recommendations as a table for a shipping system, in the same form."""
+    rows = lists.filtered(request.app[SITE].views.recommendations(), request.query, lists.LANE_FACETS)
+    return _attachment(routing_csv(routing_rows(rows)), "carriers.csv")
+
+
+def _attachment(text: str, name: str) -> web.Response:
+    response = web.Response(body=text.encode("utf-8-sig"), content_type="text/csv", charset="utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 async def metrics(request: web.Request) -> web.Response:

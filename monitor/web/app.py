@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from monitor.read.views import Views
-from monitor.web import api, pages
+from monitor.web import advice, api, pages
 from monitor.web.errors import answer
 from monitor.web.metrics import METRICS, Metrics
 from monitor.web.render import SITE, Site, static
@@ -42,6 +42,9 @@ def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.App
             web.get(f"/incidents/{_ID}", pages.incident),
             web.get("/watchlist", pages.watchlist),
             web.get("/watchlist.csv", api.watchlist_csv),
+            web.get("/recommendations", advice.recommendations),
+            web.get("/carriers.csv", api.routing),
+            web.get(f"/recommendations/{_ID}", advice.recommendation),
             web.get("/parcels", pages.parcels),
             web.get(f"/parcels/{_ID}", pages.parcel),
             web.get("/dead-letters", pages.dead_letters),
@@ -57,6 +60,8 @@ def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.App
             web.get("/api/incidents", api.incidents),
             web.get(f"/api/incidents/{_ID}", api.incident),
             web.get("/api/watchlist", api.watchlist),
+            web.get("/api/recommendations", api.recommendations),
+            web.get(f"/api/recommendations/{_ID}", api.recommendation),
             web.get(f"/api/parcels/{_ID}", api.parcel),
             web.get("/api/dead-letters", api.dead_letters),
             web.get("/api/health", api.health),

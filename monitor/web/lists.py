@@ -18,6 +18,7 @@ API_MAX_LIMIT: Final = 10_000
 MAX_OFFSET: Final = 10**9
 
 SEVERITIES: Final[tuple[str, ...]] = ("page", "ticket", "feed")
+DECISIONS: Final[tuple[str, ...]] = ("switch", "stay", "insufficient_data", "no_alternative")
 STATUSES: Final[tuple[str, ...]] = ("degraded", "watch", "ok", "insufficient_data")
 
 Facets = Mapping[str, Callable[[Record], Iterable[str]]]
@@ -165,12 +166,29 @@ WATCH_FACETS: Final[Facets] = {
     "reason": lambda row: (row["reason"],),
     "channel": lambda row: (row["channel"],),
 }
+LANE_FACETS: Final[Facets] = {
+    "country": lambda row: (row["lane"]["country"],),
+    "product": lambda row: (row["lane"]["product"],),
+    "carrier": lambda row: (row["from_carrier"],),
+    "decision": lambda row: (row["decision"],),
+}
 DEAD_FACETS: Final[Facets] = {"reason": lambda row: (row["reason"],)}
 
 
 def status_rank(status: str) -> int:
     """Worst first: 0 is degraded; a status from a newer version comes last."""
     return STATUSES.index(status) if status in STATUSES else len(STATUSES)
+
+
+def by_saving(advised: Iterable[Record]) -> list[Record]:
+    """Switches first, those that save most before others; then the rest, each in its order."""
+
+    def place(row: Record) -> tuple[int, float]:
+        known = row["decision"] in DECISIONS
+        saving = row["saving_per_parcel"]
+        return DECISIONS.index(row["decision"]) if known else len(DECISIONS), -(saving["value"] if saving else 0.0)
+
+    return sorted(advised, key=place)
 
 
 def by_urgency(incidents: Iterable[Record]) -> list[Record]:

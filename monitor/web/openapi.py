@@ -10,8 +10,8 @@ from pydantic.json_schema import models_json_schema
 
 from monitor import __version__
 from monitor.web import lists
-from monitor.web.records import Health, IncidentDetail, ParcelDetail, Problem
-from monitor.wire.records import Channel, DeadLetter, Incident, WatchItem
+from monitor.web.records import Health, IncidentDetail, ParcelDetail, Problem, RecommendationDetail
+from monitor.wire.records import Channel, DeadLetter, Incident, Recommendation, WatchItem
 
 Json = dict[str, Any]
 
@@ -29,6 +29,8 @@ def document() -> Json:
         IncidentDetail,
         ParcelDetail,
         Problem,
+        Recommendation,
+        RecommendationDetail,
         WatchItem,
     )
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
@@ -50,6 +52,8 @@ def document() -> Json:
             "/api/incidents": _list(Incident, "Incidents, open and closed, newest first.", lists.INCIDENT_FACETS),
             "/api/incidents/{id}": _one(IncidentDetail, "One incident with its explanation."),
             "/api/watchlist": _list(WatchItem, "Parcels to chase, the most urgent first.", lists.WATCH_FACETS),
+            "/api/recommendations": _list(Recommendation, "What is advised for each lane, by lane.", lists.LANE_FACETS),
+            "/api/recommendations/{id}": _one(RecommendationDetail, "One recommendation with its explanation."),
             "/api/parcels/{id}": _one(ParcelDetail, "One parcel with its timeline."),
             "/api/dead-letters": _list(DeadLetter, "Input that could not be used, newest first.", lists.DEAD_FACETS),
             "/api/health": {

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from monitor.wire.fields import Model, Time
-from monitor.wire.records import Incident, LogPosition
+from monitor.wire.records import Incident, LogPosition, Recommendation
 
 
 class IncidentDetail(Incident):
@@ -16,6 +16,14 @@ class IncidentDetail(Incident):
     explanation: dict[str, Any] | None = Field(
         description="Rule, parameters, figures and parcels as stored (`basis`), and the command that proves them from "
         "the log (`verify`); null when none are kept."
+    )
+
+
+class RecommendationDetail(Recommendation):
+    """A recommendation with the rule behind it."""
+
+    explanation: dict[str, Any] | None = Field(
+        description="Rule, parameters, figures and the offers and rules behind it; null when none are kept."
     )
 
 

@@ -34,6 +34,7 @@ MENU: Final[Mapping[str, str]] = {
     "incidents": "/incidents",
     "channels": "/channels",
     "watchlist": "/watchlist",
+    "recommendations": "/recommendations",
     "parcels": "/parcels",
     "dead_letters": "/dead-letters",
 }

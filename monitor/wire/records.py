@@ -43,6 +43,9 @@ Mode = Literal[
 ]
 Severity = Literal["page", "ticket", "feed"]
 Status = Literal["ok", "watch", "degraded", "insufficient_data"]
+CarrierStatus = Literal[
+    "present", "compared", "not_compared", "few_parcels", "excluded", "incident", "no_price", "no_room"
+]
 Verdict = Literal["switch", "stay", "insufficient_data", "no_alternative"]
 
 _Count = Annotated[int, Field(ge=0)]
@@ -238,12 +241,35 @@ class Lane(Model):
 
 
 class Saving(Model):
-    """Money saved by a switch, with a 95% interval; negative where it costs."""
+    """Money per parcel with a 90% interval; a saving is negative where a switch costs."""
 
-    value: _Amount = Field(description="Expected saving per parcel, in units of the currency.")
-    low: _Amount = Field(description="Lower bound of the 95% interval.")
-    high: _Amount = Field(description="Upper bound of the 95% interval.")
+    value: _Amount = Field(description="Expected amount per parcel, in units of the currency.")
+    low: _Amount = Field(description="Lower bound of the 90% interval.")
+    high: _Amount = Field(description="Upper bound of the 90% interval.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["USD"])
+
+
+class CarrierFigures(Model):
+    """What is known of a carrier on a lane; figures are null where no carrier of the lane can be compared."""
+
+    carrier: str = Field(min_length=1, description="Carrier, with its service if the channel has one.")
+    status: CarrierStatus = Field(description="`present`: in use; `compared` with it; else why it was not compared.")
+    parcels: _Count = Field(description="Parcels registered in the last 40 days.")
+    known: _NotNegative | None = Field(description="Parcels whose end is known, each by its weight; null: see above.")
+    loss_ratio: _Share | None = Field(description="Share lost, parcels in flight counted; null: see above.")
+    return_ratio: _Share | None = Field(description="Share that comes back; null: see above.")
+    complaints_per_1000: _NotNegative | None = Field(description="Complaints per 1,000 parcels; null: see above.")
+    median_days: _NotNegative | None = Field(description="Median days to delivery; null: see above.")
+    late_days: _NotNegative | None = Field(description="Mean days after the promise; null: see above.")
+    postage: _NotNegative | None = Field(description="Postage of a parcel; null where it is not known.")
+    cost: Saving | None = Field(description="What a parcel costs in all; null: see above.")
+    saving: Saving | None = Field(description="What it saves against the carrier in use; null where not compared.")
+    probability_better: _Share | None = Field(
+        description="Probability that it saves more than the margin; null where it was not compared."
+    )
+    refuses: list[str] = Field(description="Attributes that its offer refuses.")
+    capacity_per_day: _NotNegative | None = Field(description="Most parcels a day; null where its offer names none.")
+    valid_to: Time | None = Field(description="Until when its offer holds; null without an end, or without an offer.")
 
 
 class Recommendation(Model):
@@ -256,7 +282,8 @@ class Recommendation(Model):
     )
     decision: Verdict = Field(description="What is recommended.")
     probability_better: _Share | None = Field(
-        description="Probability that `to_carrier` is better; null where there is none to compare."
+        description="Probability that `to_carrier` is better, by more than the margin; null where there is none to "
+        "compare."
     )
     saving_per_parcel: Saving | None = Field(
         description="Expected saving per parcel moved; null where there is none to compare."
@@ -265,6 +292,17 @@ class Recommendation(Model):
     excluded: dict[str, str] = Field(description="Carrier → the rule it breaks.")
     reasons: list[str] = Field(description="Why, in sentences.")
     as_of: _AsOf
+    recommendation_id: str | None = Field(
+        None, description="Id, for `act` and `explain`; stays while it says the same."
+    )
+    since: Time | None = Field(None, description="Tick from which on it says the same.")
+    answer: Literal["accept", "decline"] | None = Field(None, description="A person's answer; null if nobody gave one.")
+    answered_by: Name | None = Field(None, description="Who gave it; null if nobody did, or without a name.")
+    revision: _Count = Field(0, description="Rises with each change; readers keep the greatest.")
+    promised_days: _NotNegative | None = Field(
+        None, description="Days that all carriers are held to; null where nothing is promised."
+    )
+    carriers: list[CarrierFigures] = Field(default=[], description="The carriers of the lane, the one in use first.")
 
 
 class FilePosition(Model):

@@ -13,7 +13,6 @@ import tempfile
 import time
 import tomllib
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from proof.watch import Watch
 from proof.worlds import Case, Size, cases, fold, plan_of
 
 from monitor.core.params import Params
+from monitor.core.params import numbers as all_numbers
 from monitor.replay.simulate import SCENARIOS, SimulationError
 from monitor.replay.simulate.world import Plan
 from monitor.wire.times import parse_time
@@ -80,7 +80,7 @@ def numbers(text: str) -> list[int]:
 
 def parameters(chosen: tuple[str, ...], config: Path | None) -> Params:
     """The defaults, changed by the ``[detection]`` numbers of a settings file and by ``NAME=VALUE``."""
-    known: dict[str, Any] = {spec.name: type(spec.default) for spec in fields(Params)}
+    known: dict[str, Any] = {spec.name: type(spec.default) for spec in all_numbers()}
     values: dict[str, Any] = {}
     if config is not None:
         for section in tomllib.loads(config.read_text(encoding="utf-8")).values():

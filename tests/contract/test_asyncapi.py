@@ -170,7 +170,9 @@ def test_records_that_come_out_are_described(payload: Callable[[str, str], jsons
     assert not incident.is_valid(RECORDS["incident"] | {"revision": 1})
     assert payload("dead-letters", "letter").is_valid(RECORDS["dead_letter"])
     assert payload("dead-letters", "settled").is_valid({"replayed": NOW})
-    assert payload("recommendations", "recommendation").is_valid(RECORDS["recommendation"])
+    advice = payload("recommendations", "recommendation")
+    assert advice.is_valid(RECORDS["recommendation"] | {"tick": 82_404})
+    assert not advice.is_valid(RECORDS["recommendation"])
 
 
 def test_what_the_log_says_of_itself_is_described(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
-from monitor.core.params import DEFAULTS, Params
+from monitor.core.params import DEFAULTS, Params, numbers
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -15,9 +13,9 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (said["dedup_days"], said["age_cap_days"], said["recent_days"], said["first_scan_days"]) == (60, 120, 90, 5)
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in fields(Params)])
+@pytest.mark.parametrize("name", [spec.name for spec in numbers()])
 def test_every_parameter_has_bounds_that_are_named_when_broken(name: str) -> None:
-    spec = next(spec for spec in fields(Params) if spec.name == name)
+    spec = next(spec for spec in numbers() if spec.name == name)
     low, high = spec.metadata["low"], spec.metadata["high"]
     assert low <= spec.default <= high
     assert spec.metadata["text"]

@@ -26,6 +26,8 @@ from monitor.core.ordering import SortKey, sort_key
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.parcel_fold import ParcelFold
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.book import Page
 from monitor.read.lists import Picture
 from monitor.replay.driver import Replay, World
 from monitor.replay.outputs import dead_letter_records, picture, summary
@@ -54,6 +56,7 @@ def _records(view: Picture) -> dict[str, Any]:
         "channels": view.channel_records(),
         "incidents": view.incident_records(),
         "watchlist": view.watch_records(),
+        "recommendations": view.advice_records(),
     }
 
 
@@ -87,6 +90,8 @@ class Partitions:
     held: dict[str, Segment] = field(default_factory=dict)
     unresolved: dict[str, Unresolved] = field(default_factory=dict)
     header: FleetHeader = field(default_factory=FleetHeader)
+    lanes: dict[str, Lane] = field(default_factory=dict)
+    book: dict[str, Page] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     offsets: list[int] = field(init=False)
@@ -119,6 +124,8 @@ class Partitions:
             self.held,
             self.unresolved,
             self.header,
+            self.lanes,
+            self.book,
             self.count,
         )
 
@@ -135,6 +142,8 @@ class Partitions:
         self.incidents = _through_bytes(self.incidents, Incident)
         self.held = _through_bytes(self.held, Segment)
         self.unresolved = _through_bytes(self.unresolved, Unresolved)
+        self.lanes = _through_bytes(self.lanes, Lane)
+        self.book = _through_bytes(self.book, Page)
         self.header = _again(self.header, FleetHeader)
         self.groups = {name: group_state.decode(group_state.encode(one)) for name, one in _backwards(self.groups)}
         self.channels = {
@@ -193,12 +202,16 @@ class Partitions:
             self.held,
             self.unresolved,
             self.header,
+            self.lanes,
+            self.book,
         )
 
     def told(self, as_of_us: int) -> dict[str, Any]:
         """The records at ``as_of_us``."""
         parcels = {key: parcel for part in self.parcels for key, parcel in part.items()}
-        view = Picture(self.params, parcels, self.channels, self.groups, self.incidents, self.header, as_of_us)
+        view = Picture(
+            self.params, parcels, self.channels, self.groups, self.incidents, self.header, as_of_us, self.lanes
+        )
         return _records(view) | {"letters": letters(self.letters), "counts": counts(self.header)}
 
 

@@ -61,7 +61,7 @@ def test_partitions_packs_repeats_and_restarts_leave_no_trace(
         if step in restarts:
             run.restart()
         step += 1
-    expected = {name: told(plain)[name] for name in ("channels", "incidents", "watchlist")}
+    expected = {name: told(plain)[name] for name in ("channels", "incidents", "watchlist", "recommendations")}
     expected |= {"letters": letters(plain.dead_letters), "counts": counts(plain.fleet)}
     assert run.told(last) == expected
     assert run.sha256() == plain.sha256()

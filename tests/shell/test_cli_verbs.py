@@ -17,7 +17,7 @@ from monitor.cli.main import VERBS, main
 from monitor.replay.simulate import write_world
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTS = ["channels", "incidents", "watchlist"]
+LISTS = ["channels", "incidents", "watchlist", "recommend"]
 
 
 def run(*arguments: str | Path, **options: Any) -> Result:
@@ -184,15 +184,17 @@ def test_the_lists_are_those_of_a_replay_though_run_never_ran(tmp_path: Path, wo
     out = replayed(tmp_path, files=[exported])
     for verb in LISTS:
         records = printed(verb, "--data", filled)
-        assert records == out.lines(verb)
+        name = {"recommend": "recommendations"}.get(verb, verb)
+        assert records == out.lines(name)
         assert records
         for record in records:
-            validator(FILES[verb]).validate(record)
+            validator(FILES[name]).validate(record)
 
 
 @pytest.mark.parametrize("verb", LISTS)
 def test_a_list_on_the_terminal_names_every_record(filled: Path, verb: str) -> None:
-    key = {"channels": "channel", "incidents": "incident_id", "watchlist": "parcel_id"}[verb]
+    keys = {"incidents": "incident_id", "watchlist": "parcel_id", "recommend": "recommendation_id"}
+    key = keys.get(verb, "channel")
     lines = run(verb, "--data", filled).stdout.splitlines()
     records = printed(verb, "--data", filled)
     assert len(lines) == len(records) + 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.params import DEFAULTS, Params
+from monitor.core.params import DEFAULTS, Params, numbers
 from monitor.settings import CONFIG_VARIABLE, ConfigError, load_settings
 from monitor.settings_docs import markdown
 from monitor.settings_model import PREFIX, WebSection, describe
@@ -65,8 +65,8 @@ def test_the_file_is_the_one_named_else_that_of_the_variable_else_the_one_lying_
 
 def test_detection_has_exactly_the_parameters_of_the_folds_with_their_bounds_and_texts() -> None:
     shown = {s.name: s for s in describe() if s.section == "detection"}
-    assert list(shown) == [spec.name for spec in fields(Params)]
-    for spec in fields(Params):
+    assert list(shown) == [spec.name for spec in numbers()]
+    for spec in numbers():
         assert shown[spec.name].text == spec.metadata["text"]
         assert shown[spec.name].bounds.endswith(f"from {spec.metadata['low']} to {spec.metadata['high']}")
 
@@ -79,7 +79,7 @@ def test_the_page_started_by_hand_has_the_defaults_of_the_settings() -> None:
     assert [name for name in sorted(common) if getattr(ours, name) != getattr(theirs, name)] == []
 
 
-@pytest.mark.parametrize("spec", fields(Params), ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", numbers(), ids=lambda spec: spec.name)
 def test_a_parameter_beyond_its_bound_is_refused(spec, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = f"CHANNEL_MONITOR_DETECTION__{spec.name.upper()}"
     monkeypatch.setenv(variable, str(spec.metadata["high"] + 1))

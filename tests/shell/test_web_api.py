@@ -17,6 +17,7 @@ LISTS = {
     "/api/channels": "channel_rows",
     "/api/incidents": "incident_rows",
     "/api/watchlist": "watch_rows",
+    "/api/recommendations": "advice_rows",
     "/api/dead-letters": "dead_rows",
 }
 
@@ -48,7 +49,9 @@ def test_every_answer_matches_the_description(ask: Start, views: type[MadeViews]
     for row in made.watch_rows[:20]:
         if row["parcel_id"] != "..":
             described(document, "/api/parcels/{id}", asker.ask(f"/api/parcels/{_quoted(row['parcel_id'])}"))
-    for path in ("/api/incidents", "/api/parcels"):
+    for row in made.advice_rows:
+        described(document, "/api/recommendations/{id}", asker.ask(f"/api/recommendations/{row['recommendation_id']}"))
+    for path in ("/api/incidents", "/api/recommendations", "/api/parcels"):
         missing = asker.ask(f"{path}/nobody")
         assert missing.status == 404
         described(document, f"{path}/{{id}}", missing)

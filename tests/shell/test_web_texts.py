@@ -19,7 +19,7 @@ from monitor.web.i18n import HTML_LANG, Translator, catalogue, choose
 from monitor.web.render import MENU
 from monitor.web.settings import LANGUAGES
 from monitor.web.words import clock_text, evidence_sentence, link, position_text, scope_text
-from monitor.wire.records import Mode, ScopeKind, Severity, Status
+from monitor.wire.records import CarrierStatus, Mode, ScopeKind, Severity, Status, Verdict
 
 WEB = Path(monitor.web.__file__).parent
 NOTIFY = Path(monitor.notify.__file__).parent
@@ -80,6 +80,8 @@ def test_every_text_is_used() -> None:
         ("dead_reason", REASONS),
         ("priority", [1, 2, 3, 4]),
         ("nav", MENU),
+        ("decision", get_args(Verdict)),
+        ("carrier_status", get_args(CarrierStatus)),
     ],
 )
 def test_every_code_has_a_name_in_both_languages(section: str, codes: list[object]) -> None:

@@ -312,6 +312,8 @@ def fold(
         world.held,
         world.unresolved,
         world.fleet,
+        world.lanes,
+        world.book,
         partitions=1,
     )
     closed = last // params.tick_us

@@ -1,0 +1,245 @@
+"""What the fleet advises at a tick: every midnight, and at once when an incident, an offer or a rule changes.
+
+Rules it keeps:
+
+1. Advice follows from whole numbers, the book, open incidents, the terms and the advice before; the lanes are decided
+   in sorted order, capacity is given to those that save most.
+2. A carrier that a rule or an offer excludes is never advised, and one with an open incident neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Final
+
+from monitor.core.channel import Channel
+from monitor.core.fleet_header import FleetHeader
+from monitor.core.incidents import Incident, Note
+from monitor.core.params import Params
+from monitor.core.scope import groups_of
+from monitor.core.switch import carried
+from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, same
+from monitor.core.switch.book import Book, Index, Offer, Rule, enter_offer, enter_rule, forget
+from monitor.core.switch.carried import LANE_DAYS, Sums
+from monitor.core.switch.counts import Counts
+from monitor.core.switch.deciding import Candidate, Moment, candidates, decide, is_comparable, price
+from monitor.core.switch.lane_rules import LaneRules
+from monitor.core.switch.weighing import believe
+from monitor.core.vocabulary import DAY_US
+
+_MOST_DAILY: Final = 1e12
+#: A lane, its state, its carriers.
+Plan = tuple[str, Lane, list[Candidate]]
+
+
+def lane_of(channel: str) -> str:
+    """The lane of a channel: country, a bar, product.
+
+    >>> lane_of("RU|tablet|china-post/registered")
+    'RU|tablet'
+    """
+    return channel.rsplit("|", 1)[0]
+
+
+class Advising:
+    """Keeps the lanes and the book in the mappings given at construction; ``put(lane, advice)`` tells a news."""
+
+    def __init__(
+        self,
+        params: Params,
+        lanes: MutableMapping[str, Lane],
+        book: Book,
+        channels: Mapping[str, Channel],
+        incidents: Mapping[str, Incident],
+        header: FleetHeader,
+        put: Callable[[str, Advice], None],
+    ) -> None:
+        self._params = params
+        self._terms = params.switch
+        self._lanes = lanes
+        self._book = book
+        self._channels = channels
+        self._incidents = incidents
+        self._header = header
+        self._put = put
+        self._counts = Counts(channels)
+        self._stirred = False  # something changed in the tick that is being closed that cannot wait for midnight
+
+    # -- what is added -----------------------------------------------------------------------------------------
+
+    def add(self, channel: str, changes: Mapping[int, int]) -> None:
+        """Apply signed changes of cells."""
+        self._counts.add(channel, changes)
+
+    def carry(self, channel: str, sums: Sums) -> None:
+        """Add what parcels of a channel carried."""
+        name, part = channel.rsplit("|", 1)
+        lane = self._lanes.get(name) or Lane()
+        carried.add(lane.carriages.setdefault(part, carried.Carriage()), sums)
+        self._lanes[name] = lane
+
+    def complained(self, channel: str, cohort: int, day: int) -> None:
+        """A complaint about a parcel of a channel."""
+        self.carry(channel, {carried.complained(cohort, day): {cohort: [1, 0, 0]}})
+
+    def declare(self, offers: list[Offer], rules: list[Rule]) -> None:
+        """Enter offers and rules."""
+        for offer in offers:
+            enter_offer(self._book, offer)
+        for rule in rules:
+            enter_rule(self._book, rule)
+        self._stirred |= bool(offers or rules)
+
+    def stir(self, incident: Incident) -> None:
+        """An incident changed."""
+        self._stirred |= incident.severity != "feed"
+
+    def answer(self, target: str, note: Note) -> bool:
+        """Enter a person's decision about an advice; whether there is one with that id."""
+        for name in sorted(self._lanes):
+            lane = self._lanes[name]
+            if lane.advice is not None and lane.advice.advice_id == target:
+                lane.advice.notes = [*lane.advice.notes, note]
+                lane.advice.revision += 1
+                self._lanes[name] = lane
+                self._put(name, lane.advice)
+                return True
+        return False
+
+    # -- what is advised ---------------------------------------------------------------------------------------
+
+    def after_tick(self, at_us: int, is_midnight: bool) -> None:
+        """Advise, if it is time."""
+        stirred, self._stirred = self._stirred, False
+        if is_midnight:
+            forget(self._book, at_us // DAY_US)
+        if is_midnight or stirred:
+            self._advise(at_us)
+
+    def _advise(self, at_us: int) -> None:
+        today = (at_us - 1) // DAY_US
+        lanes = self._by_lane()
+        for name in sorted(self._lanes):
+            lane = self._lanes[name]
+            if sum(carried.prune(one, today) for one in lane.carriages.values()):
+                self._lanes[name] = lane
+        names = sorted(self._channels)
+        if not names:
+            return
+        trouble = self._trouble()
+        at_day = (at_us - self._header.lag_us) / DAY_US
+        parcels = self._counts.registered(names, today, (LANE_DAYS, self._params.recent_days))
+        now = Moment(at_us, at_day, today, self._terms, parcels, lambda lane, part: _said(trouble, lane, part))
+        index = Index(self._book, at_us)
+        plans: list[Plan] = []
+        for name, parts in lanes.items():
+            lane = self._lanes.get(name) or Lane()
+            rules = LaneRules(
+                index, self._terms, name, [lane.carriages[p] for p in sorted(lane.carriages)], at_us, today
+            )
+            found = candidates(name, rules, index.carriers(*name.split("|")), parts, now)
+            if found:
+                plans.append((name, lane, found))
+            elif lane.advice is not None:
+                lane.advice = None
+                self._lanes[name] = lane
+        promises = self._price([plan for plan in plans if is_comparable(plan[2], self._terms)], trouble, now)
+        self._decide(plans, promises, now)
+        self._drop_empty()
+
+    def _price(self, plans: list[Plan], trouble: Mapping[str, str], now: Moment) -> dict[str, float | None]:
+        """Work out what the carriers of some lanes cost; the promise of each lane."""
+        if not plans:
+            return {}
+        names = sorted(self._channels)
+        troubled = frozenset(name for name in names if name in trouble)
+        window = self._params.recent_days
+        beliefs = believe(self._counts, names, troubled, self._lanes, self._terms, now.at_day, window)
+        return {name: price(name, lane, found, beliefs, now) for name, lane, found in plans}
+
+    def _decide(self, plans: list[Plan], promises: Mapping[str, float | None], now: Moment) -> None:
+        """Decide the lanes that save most first: they have the first claim on capacity."""
+        daily = _Daily(plans)
+        plans.sort(key=lambda plan: (-_hope(plan[2]), plan[0]))
+        for name, lane, found in plans:
+            room = {one.part: daily.room(found, one, self._terms.max_share, self._terms.max_step) for one in found[1:]}
+            advice = decide(name, lane, found, promises.get(name), room, now)
+            before = lane.advice
+            if advice.decision == SWITCH:
+                daily.take(found, advice)
+                if before is None or not same(advice, before):
+                    lane.left[advice.from_carrier] = now.at_us
+            bound = now.at_us - BACK_DAYS * DAY_US
+            lane.left = {part: at for part, at in sorted(lane.left.items()) if at > bound}
+            lane.advice = advice
+            self._lanes[name] = lane
+            if before is None or not same(advice, before) or advice.revision != before.revision:
+                self._put(name, advice)
+
+    def _by_lane(self) -> dict[str, list[str]]:
+        """Lane → its carrier parts, both sorted."""
+        out: dict[str, list[str]] = {}
+        for name in sorted(self._channels):
+            lane, part = name.rsplit("|", 1)
+            out.setdefault(lane, []).append(part)
+        return dict(sorted(out.items()))
+
+    def _trouble(self) -> dict[str, str]:
+        """Channel, or scope of a wider incident, → the open incident on it in words."""
+        out: dict[str, str] = {}
+        for id_ in sorted(self._incidents):
+            incident = self._incidents[id_]
+            if incident.closed_us or incident.severity == "feed" or incident.scope.split("|", 1)[0] in _NOT_OF_CARRIER:
+                continue
+            text = f"{incident.mode}, {incident.incident_id}"
+            for name in (*incident.covers, incident.scope):
+                out.setdefault(name, text)
+        return out
+
+    def _drop_empty(self) -> None:
+        for name in sorted(self._lanes):
+            lane = self._lanes[name]
+            if lane.advice is None and not lane.left and not any(c.days or c.weeks for c in lane.carriages.values()):
+                del self._lanes[name]
+
+
+#: Incidents that say nothing of the carrier of their channels.
+_NOT_OF_CARRIER: Final = frozenset({"country", "country_product", "customer", "forwarder", "batch", "all"})
+
+
+def _said(trouble: Mapping[str, str], lane: str, part: str) -> str:
+    """The open incident on a carrier part of a lane, also of one that has no parcels there."""
+    channel = f"{lane}|{part}"
+    return next((trouble[key] for key in (channel, *groups_of(channel)) if key in trouble), "")
+
+
+def _hope(found: list[Candidate]) -> float:
+    """What the best candidate that is not excluded may save the lane in a day."""
+    savings = [float(found[0].cost.mean - one.cost.mean) for one in found[1:] if one.ban is None]
+    return max(savings, default=0.0) * found[0].parcels
+
+
+class _Daily:
+    """How many parcels a day each offer can still take, over all lanes that it speaks for."""
+
+    def __init__(self, plans: list[Plan]) -> None:
+        self._free: dict[str, float] = {}
+        for _, _, found in plans:
+            for one in found:
+                if one.offer is not None and one.offer.capacity_per_day >= 0:
+                    known = self._free.get(one.offer.uid, one.offer.capacity_per_day)
+                    self._free[one.offer.uid] = known - one.parcels / LANE_DAYS
+
+    def room(self, found: list[Candidate], one: Candidate, max_share: float, max_step: float) -> float:
+        """Share of the lane's parcels that a candidate can take from the present carrier."""
+        total = sum(each.parcels for each in found)
+        free = _MOST_DAILY if one.offer is None else self._free.get(one.offer.uid, _MOST_DAILY)
+        share = min(found[0].parcels / total, max_step, max_share - one.parcels / total, free * LANE_DAYS / total)
+        return max(int(100 * share + 1e-9) / 100, 0.0)
+
+    def take(self, found: list[Candidate], advice: Advice) -> None:
+        """A switch uses capacity."""
+        total = sum(each.parcels for each in found)
+        for one in found:
+            if one.part == advice.to_carrier and one.offer is not None and one.offer.uid in self._free:
+                self._free[one.offer.uid] -= advice.share * total / LANE_DAYS

@@ -1,0 +1,151 @@
+"""What is believed of every carrier on every lane at a moment: posteriors, prices, promises, values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from monitor.core.baseline import Floats, Ints
+from monitor.core.switch import posterior as pos
+from monitor.core.switch.advice import Lane
+from monitor.core.switch.carried import AGE_WEEKS, Carriage
+from monitor.core.switch.counts import Counts, no_parcels
+from monitor.core.switch.terms import UNITS, SwitchTerms
+
+#: Half-life of the parcels of a channel while an incident is open on it: it is no longer what it was.
+TROUBLED_HALF_LIFE: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """Posteriors by channel, and by country × carrier part and country for carriers not tried yet."""
+
+    rows: Mapping[str, int]
+    channels: pos.Posterior
+    places: Mapping[str, int]
+    untried: pos.Posterior
+
+    def of(self, lane: str, part: str) -> pos.Posterior:
+        """The posterior of a carrier part on a lane, as one row."""
+        row = self.rows.get(f"{lane}|{part}")
+        if row is not None:
+            return self.channels.take(np.array([row]))
+        country = lane.split("|", 1)[0]
+        found = next(
+            at for key in (f"{country}|{part}", f"{country}|", "|") if (at := self.places.get(key)) is not None
+        )
+        return self.untried.take(np.array([found]))
+
+
+def believe(
+    counts: Counts,
+    names: Sequence[str],
+    troubled: frozenset[str],
+    lanes: Mapping[str, Lane],
+    terms: SwitchTerms,
+    at_day: float,
+    window_days: int,
+) -> Beliefs:
+    """Weigh all channels (``names``, sorted). ``at_day``: days since 1970 up to which reports are complete;
+    ``troubled``: channels on which an incident is open."""
+    order = np.array([counts.rows[name] for name in names], dtype=np.int64)
+    half_lives = np.array([TROUBLED_HALF_LIFE if name in troubled else terms.half_life_days for name in names])
+    seen = counts.weigh(order, at_day, window_days, np.minimum(half_lives, terms.half_life_days))
+    exposed = pos.exposure(
+        _complaint_ages(lanes, terms, at_day), seen.registered, seen.registered.sum(axis=0, keepdims=False)
+    )
+    keys = [("|", f"{n.split('|', 1)[0]}|", "{0}|{2}".format(*n.split("|"))) for n in names]
+    belief = pos.of_nothing()
+    places: dict[str, int] = {}
+    above, parent = np.zeros(1, dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+    levels: list[pos.Posterior] = []
+    for level in range(3):
+        pools = sorted({key[level] for key in keys}) or ["|"]
+        index = {key: at for at, key in enumerate(pools)}
+        place = np.array([index[key[level]] for key in keys], dtype=np.int64)
+        if level:
+            above = np.zeros(len(pools), dtype=np.int64)
+            above[place] = parent
+        sums, rounds = pos.pooled(seen, place, len(pools)), pos.ROUNDS if level else pos.FIRST_ROUNDS
+        belief = pos.update(belief.take(above), sums, _pool(exposed, place, len(pools)), rounds)
+        offset = sum(len(one.known) for one in levels)
+        places |= {key: offset + at for key, at in index.items()}
+        levels.append(belief)
+        parent = place
+    # The prior of a channel is what the other lanes of its carrier in the country say: not what it says itself.
+    prior = levels[1].take(above[parent])
+    if len(above) < len(names):
+        pool, pool_exposed = pos.pooled(seen, parent, len(above)), _pool(exposed, parent, len(above))
+        rest = pool.take(parent).less(seen)
+        prior = pos.update(prior, rest, np.maximum(pool_exposed[parent] - exposed, 0.0))
+    channels = pos.update(prior, seen, exposed)
+    every = pos.Posterior(
+        *(np.concatenate([getattr(one, name) for one in levels]) for name in belief.__dataclass_fields__)
+    )
+    size = len(every.known)
+    nothing = no_parcels(size)
+    rows = {name: at for at, name in enumerate(names)}
+    return Beliefs(rows, channels, places, pos.update(every, nothing, np.zeros(size)))
+
+
+def _pool(values: Floats, place: Ints, size: int) -> Floats:
+    out = np.zeros(size)
+    np.add.at(out, place, values)
+    return out
+
+
+def _weight(week: int, at_day: float, half_life: float) -> float:
+    return float(0.5 ** (max(at_day - 7 * week - 3.5, 0.0) / half_life))
+
+
+def _complaint_ages(lanes: Mapping[str, Lane], terms: SwitchTerms, at_day: float) -> list[float]:
+    """Weighted complaints of all channels by age of the parcel in weeks."""
+    counted: dict[tuple[int, int], int] = {}
+    for lane in lanes.values():
+        for carriage in lane.carriages.values():
+            for name, weeks in carriage.weeks.items():
+                if name.startswith("age|"):
+                    for week, entry in weeks.items():
+                        key = int(name[4:]), week
+                        counted[key] = counted.get(key, 0) + entry[0]
+    out = [0.0] * AGE_WEEKS
+    for (age, week), n in sorted(counted.items()):
+        out[age] += n * _weight(week, at_day, terms.half_life_days)
+    return out
+
+
+def mean_amount(kind: str, carriages: Sequence[Carriage], terms: SwitchTerms, at_day: float) -> Decimal | None:
+    """Weighted mean of the amounts of a kind (``postage``, ``value``) in the currency of the terms; None without."""
+    n, total = Decimal(0), Decimal(0)
+    for carriage in carriages:
+        for name, weeks in sorted(carriage.weeks.items()):
+            if not name.startswith(kind + "|"):
+                continue
+            for week, (parcels, units, _) in sorted(weeks.items()):
+                rate = terms.rate(name.split("|", 1)[1], 7 * week + 6)
+                if rate is not None:
+                    weight = Decimal(f"{_weight(week, at_day, terms.half_life_days):.9g}")
+                    n += weight * parcels
+                    total += weight * rate * units / UNITS
+    return total / n if n > 0 else None
+
+
+def usual_promise(carriages: Sequence[Carriage], terms: SwitchTerms, at_day: float) -> float | None:
+    """Weighted median of the promised days; None where none is promised."""
+    weights: dict[float, float] = {}
+    for carriage in carriages:
+        for name, weeks in sorted(carriage.weeks.items()):
+            if name.startswith("promise|"):
+                days = float(name.split("|", 1)[1])
+                for week, entry in sorted(weeks.items()):
+                    weights[days] = weights.get(days, 0.0) + entry[0] * _weight(week, at_day, terms.half_life_days)
+    half, so_far = sum(weights[days] for days in sorted(weights)) / 2, 0.0
+    for days in sorted(weights):
+        so_far += weights[days]
+        if so_far >= half:
+            return days
+    return None

@@ -1,0 +1,29 @@
+"""The goals of the advice about carriers, on worlds that nobody looked at while tuning."""
+
+from __future__ import annotations
+
+import pytest
+from switching import TERMS, proof
+
+pytestmark = pytest.mark.bench
+SEEDS = list(range(9001, 9041))
+
+
+def test_the_best_carrier_of_a_lane_is_found_and_never_an_excluded_one() -> None:
+    told = proof(SEEDS, TERMS, "planted")["planted"]
+    print(told)
+    assert told["found_ratio"] >= 0.85
+    assert told["excluded_named"] == 0
+    assert told["regret_per_parcel"] < told["regret_of_greedy"]
+
+
+def test_of_equal_carriers_hardly_any_is_advised_in_four_months() -> None:
+    told = proof(SEEDS, TERMS, "equal")["equal"]
+    print(told)
+    assert told["quiet_ratio"] >= 0.95
+
+
+def test_with_a_parcel_a_day_nothing_is_advised() -> None:
+    told = proof(SEEDS[:20], TERMS, "small")["small"]
+    print(told)
+    assert told["abstained_ratio"] >= 0.95
