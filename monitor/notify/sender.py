@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -46,6 +47,17 @@ class Rules:
     page: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Messages on their way to an outlet; ``repeated``: they may have arrived before."""
+
+    outlet: Sends
+    messages: list[Message]
+    repeated: bool
+    title: str
+    body: str
+
+
 class Sender:
     """The queue between the incidents and the outlets. ``clock``: seconds since 1970."""
 
@@ -65,25 +77,36 @@ class Sender:
         return queued
 
     def send(self) -> int:
-        """Send to every sink what is due; how many changes have arrived. Raises ``QueueError``."""
-        return sum(self._send(outlet) for outlet in self._outlets)
+        """Send to every sink what is due, to all at the same time; how many changes have arrived. Raises
+        ``QueueError``."""
+        begun = [one for outlet in self._outlets if (one := self._begin(outlet)) is not None]
+        if not begun:
+            return 0
+        with ThreadPoolExecutor(max_workers=len(begun), thread_name_prefix="sink") as pool:
+            running = {pool.submit(one.outlet.send, one.title, one.body): one for one in begun}
+            return sum(self._note(running[done], done.result()) for done in as_completed(running))
 
-    def _send(self, outlet: Sends) -> int:
+    def _begin(self, outlet: Sends) -> _Batch | None:
         name, rules = outlet.name, self._rules
         due = self._queue.due(name, self._clock(), rules.digest_s, rules.per_minute)
         if not due:
-            return 0
+            return None
         t = Translator(outlet.language)
-        batch = self._fitting(due, t, outlet.most_bytes)
-        repeated = self._queue.begin(name, batch, self._clock())
-        outcome = outlet.send(subject(batch, t), body(batch, t, rules.page, repeated=repeated))
+        messages = self._fitting(due, t, outlet.most_bytes)
+        repeated = self._queue.begin(name, messages, self._clock())
+        return _Batch(
+            outlet, messages, repeated, subject(messages, t), body(messages, t, rules.page, repeated=repeated)
+        )
+
+    def _note(self, batch: _Batch, outcome: Outcome) -> int:
+        name = batch.outlet.name
         if outcome.arrived:
-            self._queue.sent(name, batch, self._clock())
-            _LOG.info("message_sent", sink=name, changes=len(batch), repeated=repeated)
-            return len(batch)
+            self._queue.sent(name, batch.messages, self._clock())
+            _LOG.info("message_sent", sink=name, changes=len(batch.messages), repeated=batch.repeated)
+            return len(batch.messages)
         failed = self._queue.attempts(name) + 1
         rest = min(FIRST_REST_S * 2.0 ** min(failed - 1, 20), LONGEST_REST_S)
-        self._queue.failed(name, self._clock() + rest, doubt=outcome.doubt or repeated)
+        self._queue.failed(name, self._clock() + rest, doubt=outcome.doubt or batch.repeated)
         _LOG.warning("message_not_sent", sink=name, reason=outcome.reason, attempts=failed, again_in_s=rest)
         return 0
 
