@@ -16,7 +16,6 @@ import kubernetes_validate
 import pytest
 import yaml
 from compose_spec import PyCompose
-from conftest import require_tool
 
 from monitor.cli.main import main
 from monitor.settings import load_settings
@@ -173,13 +172,15 @@ def test_grafana_finds_what_is_mounted_for_it() -> None:
     assert SERVICES["grafana"]["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
-def test_prometheus_takes_its_configuration_and_asks_the_services_that_are_there(tmp_path: Path) -> None:
-    promtool = require_tool("promtool")
+@pytest.mark.prometheus
+def test_prometheus_takes_its_configuration_and_asks_the_services_that_are_there(
+    prometheus: str, tmp_path: Path
+) -> None:
     text = (DEPLOY / "compose" / "prometheus.yml").read_text(encoding="utf-8")
     (tmp_path / "token").write_text("x")
     config = tmp_path / "prometheus.yml"
     config.write_text(text.replace("/run/secrets/access-token", str(tmp_path / "token")))
-    done = subprocess.run([promtool, "check", "config", config], capture_output=True, text=True, check=False)
+    done = subprocess.run(["promtool", "check", "config", config], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = yaml.safe_load(text)
     (job,) = (job for job in told["scrape_configs"] if job["job_name"] == "channel-monitor")
