@@ -1,4 +1,4 @@
-"""A chat's server on loopback: takes messages, refuses them, says nothing, or says "too many", as a test wants."""
+"""Servers of chats and mail on loopback: they take messages, refuse them, or say nothing, as a test wants."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,3 +69,41 @@ class Receiver:
             assert time.monotonic() < deadline, f"{len(self.taken)} of {count} messages came; asked {len(self.asked)}"
             time.sleep(0.05)
         return self.taken
+
+
+class MailReceiver:
+    """A mail server on loopback that speaks as much SMTP as a client needs; ``refuse``: what it answers to a letter."""
+
+    def __init__(self, refuse: bytes | None = None) -> None:
+        self.letters: list[bytes] = []
+        receiver = self
+
+        class Handler(StreamRequestHandler):
+            def handle(self) -> None:
+                self.wfile.write(b"220 here\r\n")
+                for line in self.rfile:
+                    word = line[:4].upper()
+                    if word == b"DATA":
+                        self.wfile.write(b"354 go on\r\n")
+                        letter = b"".join(iter(self.rfile.readline, b".\r\n"))
+                        if refuse is None:
+                            receiver.letters.append(letter)
+                        self.wfile.write(refuse or b"250 taken\r\n")
+                    else:
+                        self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 well\r\n")
+                    if word == b"QUIT":
+                        return
+
+        self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_address[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()

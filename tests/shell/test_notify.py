@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from receivers import Receiver
+from receivers import MailReceiver, Receiver
 
 from monitor.notify.changes import Told, changes, merged
 from monitor.notify.outlets import Outcome, Outlet
@@ -363,6 +365,21 @@ def test_a_chat_that_refuses_with_status_200_has_refused(url: str, codes: tuple[
         found = [outlet.send("标题", "正文") for _ in range(3)]
     assert [one.reason for one in found] == ["refused with status 429", "refused with status 400", ""]
     assert [one.arrived for one in found] == [False, False, True]
+
+
+@pytest.mark.parametrize("refuse", [None, b"451 not now\r\n", b"554 never\r\n"])
+def test_mail_arrives_whole_or_is_refused(refuse: bytes | None) -> None:
+    with MailReceiver(refuse) as receiver:
+        address = f"mailto://127.0.0.1:{receiver.port}?from=monitor@shop.example&to=ops@shop.example"
+        outlet = Outlet(Sink("mail", "zh", address), 2.0)
+        outcome = outlet.send("渠道监控｜新事件", "受影响包裹 412 件。\n第二行")
+    assert outcome.arrived == (refuse is None)
+    for raw in receiver.letters:
+        letter = email.message_from_bytes(raw, policy=email.policy.default)
+        assert letter["To"].endswith("ops@shop.example")
+        assert letter["Subject"] == "渠道监控｜新事件"
+        assert letter.get_content().splitlines()[:2] == ["受影响包裹 412 件。", "第二行"]
+    assert len(receiver.letters) == (refuse is None)
 
 
 def test_the_libraries_log_nothing_of_a_url(
