@@ -7,10 +7,13 @@ knows at which tick does not depend on the speed of the machine.
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kafka_cluster import free_ports
 from killing import SOURCE, wait_until
@@ -67,6 +70,11 @@ class Stepped:
             return has_come_to(self.data, self.at_us) and records_behind(self.data) == 0
 
         wait_until(ready, "everything folded and saved", 120)
+
+    def get(self, path: str) -> Any:
+        """The JSON that it answers with."""
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            return json.load(answer)
 
     def kill(self) -> None:
         """End the program at once."""

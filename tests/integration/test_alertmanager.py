@@ -151,12 +151,16 @@ def test_a_group_silences_its_members_but_nothing_of_another_kind(
     assert silenced(server, [channel("G", where, mode=mode, scope=scope), *MEMBERS, *others]) == expected
 
 
-def test_a_page_silences_the_ticket_it_has_been_and_a_dead_monitor_its_other_alerts(server: AlertmanagerServer) -> None:
+def test_a_page_silences_the_ticket_it_has_been_and_no_ticks_the_watermark_that_stands(
+    server: AlertmanagerServer,
+) -> None:
     ticket = channel("same", "RU|tablet|post/air", severity="ticket")
     ticket["labels"]["incident_id"] = "page"
     standing = alert("standing", "monitor", severity="ticket", alertname="ChannelMonitorWatermarkStanding")
     down = alert("down", "monitor", alertname="ChannelMonitorDown")
-    assert silenced(server, [ticket, channel("page", "RU|tablet|post/air"), down, standing]) == {"same", "standing"}
+    ticks = alert("ticks", "monitor", alertname="ChannelMonitorNotTicking")
+    alerts = [ticket, channel("page", "RU|tablet|post/air"), down, ticks, standing]
+    assert silenced(server, alerts) == {"same", "standing"}
 
 
 def test_what_belongs_together_is_told_once_and_what_is_silenced_not_at_all(

@@ -94,8 +94,23 @@ def test_a_degrading_channel_fires_its_alert_before_the_complaint_alarm_and_noth
     where = {name: planted["scope"][name] for name in ("country", "product", "carrier")}
     assert where.items() <= alert["labels"].items()
     assert alert["labels"]["severity"] == "page"
-    assert "parcels in flight" in alert["annotations"]["description"]
-    assert "expected" in alert["annotations"]["description"]
+    (incident,) = [one for one in monitor.get("/api/incidents") if one["closed_at"] is None]
+    id_, forecast = incident["incident_id"], incident["forecast"]["complaints_next_14_days"]
+    assert alert["labels"]["incident_id"] == id_
+    told = server.query(f'{{__name__=~"channel_monitor_incident_.+", incident_id="{id_}"}}')
+    figures = {labels["__name__"].removeprefix("channel_monitor_incident_"): value for labels, value in told}
+    del figures["info"]
+    assert figures == {
+        "opened_timestamp_seconds": datetime.fromisoformat(incident["opened_at"]).timestamp(),
+        "known_timestamp_seconds": datetime.fromisoformat(incident["known_by"]).timestamp(),
+        "parcels_at_risk": incident["parcels_at_risk"],
+        **{name: incident["evidence"][name] for name in ("observed", "expected")},
+        "evidence_ln": incident["evidence"]["ln_m"],
+        "expected_complaints_14d": forecast["expected"],
+        "expected_complaints_14d_lower_bound": forecast["low"],
+        "expected_complaints_14d_upper_bound": forecast["high"],
+    }
+    assert f"n = {incident['parcels_at_risk']} parcels in flight" in alert["annotations"]["description"]
     (degradation,) = json.loads(verb("backtest", world, "--truth", truth, "--json"))["degradations"]
     assert known < datetime.fromisoformat(degradation["alarm_at"])
 

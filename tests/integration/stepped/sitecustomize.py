@@ -1,7 +1,7 @@
 """A wall clock that a test sets, for every Python that has this folder on its path and ``CLOCK_FILE`` set.
 
 The file holds the time in nanoseconds since 1970 as eight bytes, little-endian; it is read at every look at the clock.
-How long the program waits is not changed. See :class:`stepped.SteppedClock`.
+How long the program waits is not changed. See :class:`stepping.Stepped`.
 """
 
 from __future__ import annotations
