@@ -32,6 +32,7 @@ from monitor.settings_model import (
     LiveSection,
     LoggingSection,
     LogSection,
+    NotifySection,
     Setting,
     WebSection,
     describe,
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     live: LiveSection = Field(default_factory=LiveSection)
     web: WebSection = Field(default_factory=WebSection)
+    notify: NotifySection = Field(default_factory=NotifySection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
 
     @classmethod
@@ -167,7 +169,8 @@ def _sentence(error: ErrorDetails, file: Path | None, values: dict[str, Any]) ->
         sources = [_source(s, file, values) for s in settings.values() if re.search(rf"\b{s.name}\b", text)]
         return f"{section}: {text} ({', '.join(dict.fromkeys(sources))})"
     setting = settings[rest[0]]
-    shown = "set" if "token" in setting.name or "password" in setting.name else repr(error["input"])
+    secret = any(word in setting.name for word in ("token", "password", "sinks"))
+    shown = "set" if secret else repr(error["input"])
     hint = error.get("ctx", {}).get("hint", "")
     return f"{setting.key} is {shown}; it must be {setting.bounds} ({_source(setting, file, values)}){hint}"
 

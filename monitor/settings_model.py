@@ -217,6 +217,45 @@ class WebSection(_Section):
         return first_line("web.access_token_file", self.access_token_file)
 
 
+class NotifySection(_Section):
+    """``[notify]``: messages of incidents, sent by ``channel-monitor notify``."""
+
+    sinks: SecretStr | None = Field(
+        None, description="where messages go, a line each: NAME LANGUAGE URL (Apprise); better set by variable or file"
+    )
+    sinks_file: Path | None = Field(None, description="file that holds these lines")
+    severities: Literal["page", "ticket", "all"] = Field(
+        "ticket", description="page: only pages; ticket: tickets too; all: problems of feeds too"
+    )
+    digest_s: Number = Field(30.0, ge=0, le=3_600, description="seconds a change waits for others to go with it")
+    per_minute: Whole = Field(20, ge=1, le=600, description="messages a minute and sink at most; DingTalk takes 20")
+    timeout_s: Number = Field(10.0, ge=0.1, le=120, description="seconds to wait for a connection, and for an answer")
+    queue: Path | None = Field(
+        None, description="file of the messages that wait; without it notify.sqlite3 in log.data or --data"
+    )
+    page: str | None = Field(None, description="address of the monitor's page, for links: http://monitor.example:8080")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> NotifySection:
+        if self.sinks is not None and self.sinks_file is not None:
+            raise PydanticCustomError("token", "give sinks or sinks_file, not both")
+        return self
+
+    def lines(self) -> str | None:
+        """The lines of the sinks; None when there are none. Raises :class:`ConfigError`."""
+        if self.sinks_file is None:
+            return None if self.sinks is None else self.sinks.get_secret_value()
+        try:
+            return self.sinks_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"notify.sinks_file: {why_unreadable(error, self.sinks_file)}."]) from None
+
+    def heard(self) -> frozenset[str]:
+        """The severities that are told."""
+        every = ("page", "ticket", "feed")
+        return frozenset(every[: {"page": 1, "ticket": 2, "all": 3}[self.severities]])
+
+
 class LoggingSection(_Section):
     """``[logging]``: the monitor's own log lines, on stderr."""
 
@@ -231,6 +270,7 @@ SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "kafka": KafkaSection,
     "live": LiveSection,
     "web": WebSection,
+    "notify": NotifySection,
     "logging": LoggingSection,
 }
 

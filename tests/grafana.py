@@ -24,7 +24,7 @@ PROCESS = {
 }
 #: Metric without prefix → its unit.
 UNITS = {family.name: family.unit for family in CATALOGUE} | PROCESS
-UNITS |= {name: UNITS[name.partition("_ratio")[0] + "_ratio"] for name in UNITS if name.endswith("_bound")}
+UNITS |= {name: UNITS[re.sub("_(lower|upper)_bound$", "", name)] for name in UNITS if name.endswith("_bound")}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
 
 

@@ -14,6 +14,7 @@ from monitor.cli.common import FoundProblem, Verbs
 #: Verb → where its command stands. Modules are imported when their verb is called, so that each starts quickly.
 VERBS: Final[dict[str, str]] = {
     "run": "monitor.cli.run:run",
+    "notify": "monitor.cli.notify:notify",
     "ingest": "monitor.cli.ingest:ingest",
     "replay": "monitor.cli.replay:replay",
     "backtest": "monitor.cli.backtest:backtest",

@@ -85,6 +85,10 @@ class LiveViews:
         self._stop.set()
         self._thread.join(5.0)
 
+    def ended(self) -> str | None:
+        """Why the lists will not be renewed any more; None while they are, or may be again."""
+        return None if self._thread.is_alive() or self._stop.is_set() else self._failed
+
     # Following the log
 
     def _run(self) -> None:

@@ -103,6 +103,7 @@ class Picture:
             "events_total": [({"type": k}, n) for k, n in _named(counts, "events|")],
             "dead_letters_total": [({"reason": k}, n) for k, n in _named(counts, "dead|")],
             "duplicates_total": [({}, counts.get("duplicates", 0))],
+            "tick_timestamp_seconds": [({}, self.as_of_us / 1e6)],
             "event_watermark_timestamp_seconds": [({}, (self.as_of_us - self.fleet.lag_us) / 1e6)],
             "feed_last_event_timestamp_seconds": [
                 ({"carrier": carrier}, time / 1e6) for carrier, time in sorted(self.fleet.feeds.items())
@@ -183,6 +184,8 @@ class Picture:
                 "carrier": carrier,
             }
             out["incident_info"].append((labels, 1))
+            for name, value in _figures(incident).items():
+                _add(out, f"incident_{name}", {"incident_id": incident.incident_id}, value)
         out["incidents_open"] = [
             ({"severity": severity, "mode": mode, "scope": kind}, n)
             for (severity, mode, kind), n in sorted(numbers.items())
@@ -226,6 +229,21 @@ def position_record(position: Position) -> Record:
 def count_of(fleet: FleetHeader, prefix: str) -> int:
     """Sum of the fleet's counts whose name begins with ``prefix``."""
     return sum(n for _, n in _named(fleet.counts, prefix))
+
+
+def _figures(incident: Incident) -> dict[str, float]:
+    """What stood when the incident became known, by metric; the same that its record shows."""
+    return {
+        "opened_timestamp_seconds": incident.opened_us / 1e6,
+        "known_timestamp_seconds": incident.known_us / 1e6,
+        "parcels_at_risk": incident.parcels_at_risk,
+        "observed": incident.observed,
+        "expected": incident.expected,
+        "evidence_ln": incident.ln_m,
+        "expected_complaints_14d": incident.complaints_expected,
+        "expected_complaints_14d_lower_bound": incident.complaints_low,
+        "expected_complaints_14d_upper_bound": incident.complaints_high,
+    }
 
 
 def _weight(incident: Incident) -> tuple[bool, bool]:

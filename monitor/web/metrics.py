@@ -90,6 +90,10 @@ def _gauge(name: str, labels: tuple[str, ...], unit: str, text: str) -> Family:
     return Family(name, "gauge", labels, unit, text)
 
 
+def _incident(name: str, unit: str, text: str) -> Family:
+    return _gauge(f"incident_{name}", ("incident_id",), unit, text)
+
+
 def _ratio(name: str, what: str) -> tuple[Family, Family, Family]:
     return (
         _gauge(name, _LANE, "ratio", f"{what}, recent days."),
@@ -105,6 +109,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _counter("dead_letters_total", ("reason",), "Records that could not be used."),
     _counter("duplicates_total", (), "Events that came again and changed nothing."),
     _gauge("event_watermark_timestamp_seconds", (), "seconds", "Unix time up to which reports are complete."),
+    _gauge("tick_timestamp_seconds", (), "seconds", "Unix time of the last tick closed: what the lists stand for."),
+    _gauge("time_seconds", (), "seconds", "Unix time of the monitor's clock."),
     _gauge("feed_last_event_timestamp_seconds", ("carrier",), "seconds", "Unix time of a carrier's latest event."),
     _gauge("ingest_lag_records", ("topic", "partition"), "records", "Records in the log that are not folded yet."),
     _gauge("pending_records", (), "records", "Records folded that no checkpoint holds yet."),
@@ -137,6 +143,17 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         "",
         "One series for every open incident.",
     ),
+    _incident(
+        "opened_timestamp_seconds", "seconds", "Unix time at which the trouble of an open incident began to show."
+    ),
+    _incident("known_timestamp_seconds", "seconds", "Unix time at which an open incident first had its severity."),
+    _incident("parcels_at_risk", "", "Parcels in flight on an incident's channels when it became known."),
+    _incident("observed", "", "Events observed since the trouble began to show, when the incident became known."),
+    _incident("expected", "", "Events that were to be expected in the same time."),
+    _incident("evidence_ln", "", "Evidence (ln M) when the incident became known."),
+    _incident("expected_complaints_14d", "", "Complaints expected in the 14 days after the incident became known."),
+    _incident("expected_complaints_14d_lower_bound", "", "Complaints expected: lower bound of the 90% interval."),
+    _incident("expected_complaints_14d_upper_bound", "", "Complaints expected: upper bound of the 90% interval."),
     _gauge("recommendations", ("decision", "country"), "", "Lanes by what is advised about their carrier."),
     _gauge(
         "recommended_saving_per_parcel",
@@ -151,7 +168,9 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _counter("series_dropped_total", ("family",), "Series left out by the cap, added up over scrapes."),
 )
 #: Families this module fills itself.
-OWN: Final = frozenset({"build_info", "http_requests_total", "scrape_duration_seconds", "series_dropped_total"})
+OWN: Final = frozenset(
+    {"build_info", "http_requests_total", "scrape_duration_seconds", "series_dropped_total", "time_seconds"}
+)
 
 
 class Metrics(Collector):
@@ -192,6 +211,7 @@ class Metrics(Collector):
         if strange := sorted(set(families) - known):
             raise ValueError(f"metrics not in the catalogue: {', '.join(strange)}")
         families["build_info"] = [({"version": __version__, "python": platform.python_version()}, 1)]
+        families["time_seconds"] = [({}, time.time_ns() / 1e9)]
         families["http_requests_total"] = [
             ({"route": route, "status": status}, count) for (route, status), count in sorted(self._requests.items())
         ]

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import require_tool
 from hand_logs import registered as handed_over
 from made_events import registered, scanned, write_lines
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -106,14 +105,14 @@ def test_families_and_series_stand_together_and_times_rise(text: str) -> None:
     assert len(set(seen)) == len(seen)
 
 
-def test_promtool_makes_blocks_that_hold_the_same(text: str, tmp_path: Path) -> None:
-    promtool = require_tool("promtool")
+@pytest.mark.prometheus
+def test_promtool_makes_blocks_that_hold_the_same(prometheus: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "past.om").write_text(text, encoding="utf-8")
     words = ["tsdb", "create-blocks-from", "--max-block-duration=486h", "openmetrics", "-q", "past.om", "blocks"]
-    subprocess.run([promtool, *words], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    subprocess.run(["promtool", *words], cwd=tmp_path, check=True, capture_output=True, timeout=300)
     (tmp_path / "blocks" / "wal").mkdir()  # dump wants a whole database
     dump = subprocess.run(
-        [promtool, "tsdb", "dump", "blocks"], cwd=tmp_path, check=True, capture_output=True, timeout=300
+        ["promtool", "tsdb", "dump", "blocks"], cwd=tmp_path, check=True, capture_output=True, timeout=300
     )
     lines = dump.stdout.decode().splitlines()
     assert len(lines) == sum(not line.startswith("#") for line in text.splitlines())

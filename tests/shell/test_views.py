@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ def test_they_show_what_the_last_checkpoint_says_at_its_last_tick(log: EmbeddedL
         assert views.watchlist() == picture.watch_records()
         assert views.incidents() == picture.incident_records()[::-1]
     assert views.health()["last_tick"] == "2026-03-06T00:00:00Z"
+    (told,) = views.families()["tick_timestamp_seconds"]
+    assert told == ({}, datetime(2026, 3, 6, tzinfo=UTC).timestamp())
     assert views.families()["ingest_lag_records"] == [({}, 0)]
     (told,) = views.families()["parcels_in_flight"]
     assert told == ({"country": "RU", "carrier": "china-post"}, 100)

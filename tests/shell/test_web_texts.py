@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+import monitor.notify
 import monitor.web
 from monitor.core.events import EVENT_TYPES
 from monitor.core.vocabulary import CLOCKS, MILESTONES, REASONS, ComplaintKind
@@ -21,7 +22,9 @@ from monitor.web.words import clock_text, evidence_sentence, link, position_text
 from monitor.wire.records import CarrierStatus, Mode, ScopeKind, Severity, Status, Verdict
 
 WEB = Path(monitor.web.__file__).parent
-SOURCES = [*sorted(WEB.glob("*.py")), *sorted((WEB / "templates").iterdir())]
+NOTIFY = Path(monitor.notify.__file__).parent
+TEXTS_OF_NOTIFY = [*sorted(NOTIFY.glob("*.py")), NOTIFY.parent / "cli" / "notify.py"]
+SOURCES = [*sorted(WEB.glob("*.py")), *sorted((WEB / "templates").iterdir()), *TEXTS_OF_NOTIFY]
 
 
 def placeholders(text: str) -> set[str]:

@@ -1,0 +1,1 @@
+"""Messages of incidents to chats and mail."""
