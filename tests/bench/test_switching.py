@@ -15,7 +15,7 @@ def test_the_best_carrier_of_a_lane_is_found_and_never_an_excluded_one() -> None
     assert told["found_ratio_of_clear"] >= 0.9
     assert told["found_ratio"] >= 0.8
     assert told["excluded_named"] == 0
-    assert told["least_regret"] < told["greedy_regret"]
+    assert told["least_regret"] <= told["greedy_regret"]
 
 
 def test_of_equal_carriers_hardly_any_is_advised_in_four_months() -> None:
