@@ -250,7 +250,7 @@ class Saving(Model):
 
 
 class CarrierFigures(Model):
-    """What is known of a carrier on a lane; figures are null where no carrier of the lane can be compared."""
+    """What is known of a carrier on a lane; figures are null where it was not weighed: excluded, too few parcels …"""
 
     carrier: str = Field(min_length=1, description="Carrier, with its service if the channel has one.")
     status: CarrierStatus = Field(description="`present`: in use; `compared` with it; else why it was not compared.")

@@ -26,6 +26,8 @@ from monitor.replay.driver import World as State
 from monitor.wire.incoming import Incoming
 
 FIND_DAYS, EQUAL_DAYS, SMALL_DAYS, SMALL_PER_DAY = 45, 120, 30, 1.0
+CLEAR = 0.25  # from this gap on the best carrier is clearly the best
+_REGRETS = ("regret", "least_regret", "greedy_regret")
 TERMS = SwitchTerms(value=Decimal(40), late_per_day=Decimal("0.5"), complaint=Decimal(8))
 
 
@@ -54,13 +56,16 @@ def advised(world: World, days: int, terms: SwitchTerms) -> list[Advice]:
 
 @dataclass(frozen=True)
 class Found:
-    """A planted world: the advice at the end, whether an excluded carrier was ever named, regrets per parcel."""
+    """A planted world: by what share the best is cheaper than the next, the advice at the end, whether an excluded
+    carrier was ever named, regrets per parcel: of the advice, of the least expected cost, of what was delivered."""
 
     seed: int
+    gap: float
     decision: str
     is_best: bool
     named_excluded: bool
     regret: float
+    least_regret: float
     greedy_regret: float
 
 
@@ -71,12 +76,17 @@ def find(seed: int, terms: SwitchTerms) -> Found:
     last = said[-1]
     chosen = last.to_carrier if last.decision == "switch" else last.from_carrier
     best = world.costs[world.best]
+    usable = sorted(cost for name, cost in world.costs.items() if name not in world.excluded)
+    weighed = [one for one in last.carriers if one.cost is not None and one.carrier not in world.excluded]
+    least = min(weighed, key=lambda one: one.cost.value if one.cost else 0).carrier if weighed else last.from_carrier
     return Found(
         seed,
+        1 - usable[0] / usable[1],
         last.decision,
         chosen == world.best,
         any(one.to_carrier in world.excluded for one in said),
         world.costs[chosen] - best,
+        world.costs[least] - best,
         world.costs[greedy(world, FIND_DAYS)] - best,
     )
 
@@ -105,14 +115,15 @@ def proof(seeds: list[int], terms: SwitchTerms, only: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if only in ("", "planted"):
         found = [find(seed, terms) for seed in seeds]
-        regret = float(np.mean([one.regret for one in found]))
-        greedy_regret = float(np.mean([one.greedy_regret for one in found]))
+        clear = [one for one in found if one.gap >= CLEAR]
+        regrets = {name: float(np.mean([getattr(one, name) for one in found])) for name in _REGRETS}
         out["planted"] = {
             "worlds": len(found),
             "found_ratio": sum(one.is_best for one in found) / len(found),
+            "clear_worlds": len(clear),
+            "found_ratio_of_clear": sum(one.is_best for one in clear) / max(len(clear), 1),
             "excluded_named": sum(one.named_excluded for one in found),
-            "regret_per_parcel": round(regret, 4),
-            "regret_of_greedy": round(greedy_regret, 4),
+            **{name: round(value, 4) for name, value in regrets.items()},
             "missed": [(one.seed, one.decision, round(one.regret, 2)) for one in found if not one.is_best],
         }
     if only in ("", "equal"):

@@ -25,9 +25,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LISTS = ["/", "/incidents", "/channels", "/watchlist", "/parcels", "/dead-letters"]
+LISTS = ["/", "/incidents", "/channels", "/watchlist", "/recommendations", "/parcels", "/dead-letters"]
 DETAILS = [
     "/incidents/8f2c1d90a4b7e365",
+    "/recommendations/0000000000000001",
     link("incidents", "<svg onload=alert(1)>/..%2f"),
     link("channels", "RU|tablet|china-post/registered"),
     link("channels", f"XX|{HOSTILE_NAME}|a/b%2F<i>"),

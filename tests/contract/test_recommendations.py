@@ -80,6 +80,7 @@ def test_an_offer_not_tried_yet_is_no_data() -> None:
     told = valid(advice([*parcels(BAD), offered("charlie", postage={"amount": "1.00", "currency": "USD"})]))
     assert told["decision"] == "insufficient_data"
     assert [one["status"] for one in told["carriers"]] == ["present", "few_parcels"]
+    assert told["reasons"] == ["Not tried lately: charlie."]
 
 
 @pytest.mark.parametrize(
@@ -203,3 +204,11 @@ def test_the_file_is_the_same_whatever_the_order_of_the_lines(tmp_path: Path) ->
         written.append((tmp_path / name / "recommendations.jsonl").read_bytes())
     assert written[0] == written[1]
     valid(json.loads(written[0]))
+
+
+def test_capacity_goes_to_the_lane_that_saves_most() -> None:
+    worse = replace(BAD, lost_one_in=6)
+    both = [*LANE, *parcels(worse, GOOD, product="phone"), offered("bravo", capacity_per_day=17.0)]
+    moved = {one["lane"]["product"]: one["share_to_move"] for one in picture(world(both)).advice_records()}
+    assert moved["phone"] > 0
+    assert moved["tablet"] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.core import cells as c
 from monitor.core.switch.cost import Cost, of_beta, of_gamma
-from monitor.core.switch.counts import BINS, Counts, no_parcels
+from monitor.core.switch.counts import Counts
 from monitor.core.switch.posterior import Posterior, exposure, lateness, normal_cdf, of_nothing, pooled, update
 from monitor.core.switch.terms import SwitchTerms, money
 
@@ -148,12 +148,11 @@ def test_a_young_parcel_counts_by_the_share_of_complaints_up_to_its_age() -> Non
     assert 60 < found[1] < 100
 
 
-def test_pools_add_up_and_nothing_is_nothing() -> None:
+def test_pools_add_up_and_without_the_only_part_nothing_is_left() -> None:
     seen = filled({TODAY - 30: {"12": 10}}).weigh(np.array([0]), float(TODAY), 90, np.array([40.0]))
     both = pooled(seen.take(np.array([0, 0])), np.array([0, 0]), 1)
     assert both.delivered.sum() == pytest.approx(2 * seen.delivered.sum())
     assert both.less(both).weeks[0] == 0
-    assert no_parcels(3).delivered.shape == (3, BINS)
 
 
 def test_terms_are_refused_by_name_and_bound() -> None:

@@ -164,6 +164,8 @@ def as_world(state: SavedState, as_of_us: int) -> World:
         state.held,
         state.unresolved,
         state.fleet,
+        state.lanes,
+        state.book,
         letters,
         as_of_us=as_of_us,
     )

@@ -69,6 +69,8 @@ def assert_equal(log: EmbeddedLog, params: Params) -> None:
         state.held,
         state.unresolved,
         state.fleet,
+        state.lanes,
+        state.book,
         world.dead_letters,
         as_of_us=world.as_of_us,
     )

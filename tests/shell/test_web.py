@@ -26,11 +26,13 @@ PAGES = {
     "/channels": ("Channels", "渠道"),
     link("channels", CHANNEL): ("Degraded", "恶化"),
     "/watchlist": ("Watchlist", "跟进清单"),
+    "/recommendations": ("Which carrier to use", "选用哪家承运商"),
+    "/recommendations/0000000000000001": ("move 25% from china-post", "将 25% 从 china-post 转到"),
     "/parcels": ("Find a parcel", "查找包裹"),
     link("parcels", "a/b/c"): ("Held by customs", "海关扣留"),
     "/dead-letters": ("Dead letters", "死信"),
 }
-LISTS = ("/", "/incidents", "/channels", "/watchlist", "/parcels", "/dead-letters")
+LISTS = ("/", "/incidents", "/channels", "/watchlist", "/recommendations", "/parcels", "/dead-letters")
 #: Elements our templates use; anything else came out of a record.
 OURS = {
     *("html", "head", "meta", "title", "link", "script", "body", "header", "nav", "main", "footer", "section"),
@@ -327,3 +329,14 @@ def test_the_style_is_served_once_and_by_its_content(ask: Start) -> None:
         assert answer.status == 200
         assert re.fullmatch(r"/static/[a-z.]+\?v=[0-9a-f]{12}", address)
         assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_the_carriers_are_downloaded_as_a_table_filtered_as_the_page_is(ask: Start) -> None:
+    asker = ask()
+    rows = list(csv.DictReader(io.StringIO(asker.ask("/carriers.csv?decision=switch").body.decode("utf-8-sig"))))
+    assert {row["recommendation_id"] for row in rows} == {"0000000000000001"}
+    assert [row["allowed"] for row in rows if row["attribute"] == "battery"] == ["0"]
+    assert "/carriers.csv?decision=stay" in Seen(asker.ask("/recommendations?decision=stay").text).links
+    switches_first = Seen(asker.ask("/recommendations").text).links
+    places = [switches_first.index(f"/recommendations/{number:016x}") for number in (1, 0, 2, 3)]
+    assert places == sorted(places)

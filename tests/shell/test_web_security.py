@@ -22,6 +22,8 @@ PROTECTED = (
     "/incidents/8f2c1d90a4b7e365",
     "/watchlist",
     "/watchlist.csv",
+    "/recommendations",
+    "/carriers.csv",
     "/parcels/nope",
     "/dead-letters",
     "/static/style.css",

@@ -51,7 +51,7 @@ class Money(Struct, array_like=True, frozen=True):
 
 
 class Figures(Struct, array_like=True):
-    """What is known of one carrier on the lane; None where no carrier of it can be compared.
+    """What is known of one carrier on the lane; None where it was not weighed.
 
     Ratios are means of posteriors; ``late_days`` is per parcel that arrives.
     """

@@ -214,8 +214,8 @@ def _said(trouble: Mapping[str, str], lane: str, part: str) -> str:
 
 
 def _hope(found: list[Candidate]) -> float:
-    """What the best candidate that is not excluded may save the lane in a day."""
-    savings = [float(found[0].cost.mean - one.cost.mean) for one in found[1:] if one.ban is None]
+    """What the best candidate that was weighed may save the lane."""
+    savings = [float(found[0].cost.mean - one.cost.mean) for one in found[1:] if one.belief is not None]
     return max(savings, default=0.0) * found[0].parcels
 
 

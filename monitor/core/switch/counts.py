@@ -58,12 +58,6 @@ class Weighed:
         return Weighed(**{**sums, "weeks": np.where(left > 1e-9, self.weeks, 0.0)})
 
 
-def no_parcels(rows: int) -> Weighed:
-    """Sums of nothing."""
-    one, by_bin, by_age = np.zeros(rows), np.zeros((rows, BINS)), np.zeros((rows, AGE_WEEKS))
-    return Weighed(by_bin, by_bin, one, one, one, one, by_age, one)
-
-
 class Counts:
     """The index. ``rows``: channel → row of the arrays."""
 

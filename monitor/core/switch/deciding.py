@@ -55,6 +55,10 @@ class Candidate:
     probability: float | None = None
     status: str = "compared"
 
+    def may_do(self, terms: SwitchTerms) -> bool:
+        """Whether it may be used, and has had parcels enough to be compared."""
+        return self.ban is None and not self.trouble and self.seen >= terms.min_parcels
+
     def bound(self, margin: Decimal, terms: SwitchTerms) -> Decimal:
         """What its saving must exceed."""
         return margin if self.saving is None else margin + exact(terms.caution * self.saving.deviation)
@@ -134,10 +138,7 @@ def candidates(name: str, rules: LaneRules, offered: list[str], parts: list[str]
 
 def is_comparable(found: list[Candidate], terms: SwitchTerms) -> bool:
     """Whether there may be enough parcels to compare the present carrier with any other that may be used."""
-    least = terms.min_parcels
-    return found[0].seen >= least and any(
-        one.seen >= least and one.ban is None and not one.trouble for one in found[1:]
-    )
+    return found[0].seen >= terms.min_parcels and any(one.may_do(terms) for one in found[1:])
 
 
 def price(name: str, lane: Lane, found: list[Candidate], beliefs: Beliefs, now: Moment) -> float | None:
@@ -153,8 +154,10 @@ def price(name: str, lane: Lane, found: list[Candidate], beliefs: Beliefs, now: 
         promise = usual_promise(every, terms, now.at_day)
     value = mean_amount("value", every, terms, now.at_day)
     for one in found:
-        one.belief = belief = beliefs.of(name, one.part)
         one.postage = _postage(one, lane, now)
+        if one is not present and not one.may_do(terms):
+            continue
+        one.belief = belief = beliefs.of(name, one.part)
         late = Cost(Decimal(0), Decimal(0), Decimal(0))
         if promise is not None:
             mean, variance, third = lateness(belief, np.array([promise]))
@@ -307,9 +310,11 @@ def reasons(advice: Advice, found: list[Candidate], margin: Decimal, now: Moment
         out += _few(present, terms)
     elif advice.decision == NONE:
         out.append("No other carrier that may be used now is known on this lane.")
+    untried = [one.part for one in found if one.status == "few_parcels" and not one.seen]
     for one in found[1:]:
-        out += _left_out(one, terms)
-    return out
+        if one.part not in untried:
+            out += _left_out(one, terms)
+    return [*out, f"Not tried lately: {', '.join(untried)}."] if untried else out
 
 
 def _differences(present: Candidate, best: Candidate) -> list[str]:

@@ -13,7 +13,7 @@ from monitor.core.baseline import Floats, Ints
 from monitor.core.switch import posterior as pos
 from monitor.core.switch.advice import Lane
 from monitor.core.switch.carried import AGE_WEEKS, Carriage
-from monitor.core.switch.counts import Counts, no_parcels
+from monitor.core.switch.counts import Counts
 from monitor.core.switch.terms import UNITS, SwitchTerms
 
 #: Half-life of the parcels of a channel while an incident is open on it: it is no longer what it was.
@@ -22,23 +22,14 @@ TROUBLED_HALF_LIFE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """Posteriors by channel, and by country × carrier part and country for carriers not tried yet."""
+    """Posteriors by channel."""
 
     rows: Mapping[str, int]
     channels: pos.Posterior
-    places: Mapping[str, int]
-    untried: pos.Posterior
 
     def of(self, lane: str, part: str) -> pos.Posterior:
-        """The posterior of a carrier part on a lane, as one row."""
-        row = self.rows.get(f"{lane}|{part}")
-        if row is not None:
-            return self.channels.take(np.array([row]))
-        country = lane.split("|", 1)[0]
-        found = next(
-            at for key in (f"{country}|{part}", f"{country}|", "|") if (at := self.places.get(key)) is not None
-        )
-        return self.untried.take(np.array([found]))
+        """The posterior of a carrier part that has had parcels on a lane, as one row."""
+        return self.channels.take(np.array([self.rows[f"{lane}|{part}"]]))
 
 
 def believe(
@@ -60,7 +51,6 @@ def believe(
     )
     keys = [("|", f"{n.split('|', 1)[0]}|", "{0}|{2}".format(*n.split("|"))) for n in names]
     belief = pos.of_nothing()
-    places: dict[str, int] = {}
     above, parent = np.zeros(1, dtype=np.int64), np.zeros(len(names), dtype=np.int64)
     levels: list[pos.Posterior] = []
     for level in range(3):
@@ -72,8 +62,6 @@ def believe(
             above[place] = parent
         sums, rounds = pos.pooled(seen, place, len(pools)), pos.ROUNDS if level else pos.FIRST_ROUNDS
         belief = pos.update(belief.take(above), sums, _pool(exposed, place, len(pools)), rounds)
-        offset = sum(len(one.known) for one in levels)
-        places |= {key: offset + at for key, at in index.items()}
         levels.append(belief)
         parent = place
     # The prior of a channel is what the other lanes of its carrier in the country say: not what it says itself.
@@ -83,13 +71,7 @@ def believe(
         rest = pool.take(parent).less(seen)
         prior = pos.update(prior, rest, np.maximum(pool_exposed[parent] - exposed, 0.0))
     channels = pos.update(prior, seen, exposed)
-    every = pos.Posterior(
-        *(np.concatenate([getattr(one, name) for one in levels]) for name in belief.__dataclass_fields__)
-    )
-    size = len(every.known)
-    nothing = no_parcels(size)
-    rows = {name: at for at, name in enumerate(names)}
-    return Beliefs(rows, channels, places, pos.update(every, nothing, np.zeros(size)))
+    return Beliefs({name: at for at, name in enumerate(names)}, channels)
 
 
 def _pool(values: Floats, place: Ints, size: int) -> Floats:
