@@ -55,7 +55,8 @@ def test_the_interval_holds_the_expected_count_and_widens_with_the_variance(mean
         assert 0 <= forecast.low <= forecast.expected <= forecast.high
         assert forecast.low.is_integer()
         assert forecast.high.is_integer()
-    if times > 2:
+    # Of few, a larger variance first makes none at all more likely.
+    if times > 2 and mean >= 10:
         assert wide.high - wide.low >= narrow.high - narrow.low
 
 
