@@ -40,7 +40,7 @@ SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
 RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
-#: Of groups with the same evidence and the same channels, the first is named.
+#: Of groups with the same evidence and as many channels that show it, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
 
@@ -276,8 +276,12 @@ class Alarms:
             return None
         most = max(fit for fit, _, _ in strong)
         near = [one for one in strong if one[0] >= most - NEAR]
-        _, scope, members = min(near, key=lambda one: (-len(one[2]), KINDS.index(one[1].split("|", 1)[0]), one[1]))
+        _, scope, members = min(near, key=lambda one: (-len(one[2]), *self._order(one[1], membership)))
         return scope, members
+
+    def _order(self, scope: str, membership: Membership) -> tuple[int, int, int, str]:
+        """Which of two groups to name if both show the same: by kind, the wider one, of equals the closer one."""
+        return KINDS.index(scope.split("|", 1)[0]), -len(membership.members(scope)), -len(scope), scope
 
     def _signs(
         self, scope: str, mode: str, verdicts: Mapping[str, Judged], membership: Membership, taken: Set[str]

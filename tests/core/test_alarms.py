@@ -29,6 +29,7 @@ def _stock(names: Iterable[str], severity: str) -> Stock:
 
 @dataclass
 class _World:
+    names: tuple[str, ...] = NAMES
     incidents: dict[str, Incident] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
@@ -51,11 +52,11 @@ class _World:
         held: frozenset[str] = frozenset(),
     ) -> list[str]:
         """A day with the given ln M (channels that are not named: 0); what is open afterwards."""
-        membership = Membership(NAMES)
+        membership = Membership(self.names)
         for scope, ln_m in (groups or {}).items():
             group = self.groups.setdefault(scope, new_group())
             group.before, group.ln_m, group.fit = group.ln_m, ln_m, ln_m
-        verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in NAMES if name not in held}
+        verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in self.names if name not in held}
         shared = {scope: self._verdict(group.ln_m, self.clocks.get(scope, 2)) for scope, group in self.groups.items()}
         at_us = (self.day + 2) * DAY_US
         self.alarms.after_day(
@@ -107,6 +108,15 @@ def test_the_group_whose_channels_agree_best_is_named_and_the_wider_of_two_alike
     assert world.judged(channels, {CARRIER: 20.0, "carrier_country|RU||post": 25.0}) == [
         "page carrier_country|RU||post"
     ]
+
+
+def test_a_carrier_with_one_service_is_named_with_it() -> None:
+    shared = {"carrier|||post": 9.0, "carrier|||post/air": 9.0}
+    world = _World(("ES|shoe|post/air", "RU|shoe|post/air", "RU|shoe|wolf"))
+    assert world.judged(_of(4.0, world.names[:2]), shared) == ["page carrier|||post/air"]
+    # Where another service shares the fault, the carrier is at fault.
+    world = _World(("ES|shoe|post/air", "RU|shoe|post/air", "RU|shoe|post/sea"))
+    assert world.judged(_of(4.0, world.names), shared) == ["page carrier|||post"]
 
 
 def test_a_page_waits_two_days_for_a_group_that_rises() -> None:
