@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,17 @@ import pytest
 from hand_logs import complained, registered
 from killing import SOURCE, wait_until
 from made_events import write_lines
+from messages import days_ago, looked
 from played import Played
 from program import PROGRAM, verb
 from receivers import Receiver
 
 from monitor.core.params import DEFAULTS
 from monitor.log.embedded import EmbeddedLog
-from monitor.notify.queue import waiting_in
+from monitor.notify.queue import FILE_NAME, waiting_in
 
 pytestmark = pytest.mark.slow
 SECRET = "T0PSECRET"
-
-
-def days_ago(days: float) -> str:
-    return (datetime.now(UTC) - timedelta(days=days)).isoformat()
 
 
 def grave(number: int, days: float) -> dict[str, Any]:
@@ -95,21 +91,21 @@ def test_an_incident_arrives_once_and_the_secret_nowhere(notified: Callable[[Rec
         one = notified(receiver)
         one.know(grave(0, 2.0), registered("P10", days_ago(1.7)))
         one.start()
-        wait_until(lambda: (one.data / "notify.sqlite3").exists(), "the queue", 30)
-        wait_until(lambda: looked(one.data), "the first look", 30)
+        wait_until(lambda: (one.data / FILE_NAME).exists(), "the queue", 30)
+        wait_until(lambda: looked(one.data / FILE_NAME), "the first look", 30)
         one.know(grave(1, 1.5), registered("P11", days_ago(1.1)))
         (message,) = receiver.wait(1)
         assert message["title"].startswith("渠道监控｜新事件：")
         assert "product 1" in message["message"]
         assert "product 0" not in json.dumps(receiver.asked, ensure_ascii=False)  # it was there before
         assert len(receiver.asked) == 2  # the first was refused
-        wait_until(lambda: waiting_in(one.data / "notify.sqlite3") == {}, "nothing that waits", 30)
+        wait_until(lambda: waiting_in(one.data / FILE_NAME) == {}, "nothing that waits", 30)
         assert one.end() == 0
         said = one.errors.read_text()
         assert "message_sent" in said
         assert "refused with status 429" in said
         assert SECRET not in said
-        assert SECRET not in (one.data / "notify.sqlite3").read_bytes().decode("latin-1")
+        assert SECRET not in (one.data / FILE_NAME).read_bytes().decode("latin-1")
 
 
 def test_a_kill_while_the_far_side_is_silent_repeats_the_message_and_says_so(
@@ -119,29 +115,18 @@ def test_a_kill_while_the_far_side_is_silent_repeats_the_message_and_says_so(
         one = notified(receiver)
         one.env["CHANNEL_MONITOR_NOTIFY__TIMEOUT_S"] = "60"
         one.start()
-        wait_until(lambda: looked(one.data), "the first look", 30)
+        wait_until(lambda: looked(one.data / FILE_NAME), "the first look", 30)
         one.know(grave(1, 1.5), registered("P11", days_ago(1.1)))
         wait_until(lambda: receiver.asked, "the message on its way", 30)
         assert one.process is not None
         one.process.kill()
         one.process.wait()
-        assert waiting_in(one.data / "notify.sqlite3") == {"ops": 1}
+        assert waiting_in(one.data / FILE_NAME) == {"ops": 1}
         one.start()
         (message,) = receiver.wait(1)
         assert message["message"].startswith("本消息可能重复")
         assert message["title"] == receiver.asked[0]["title"]
         assert one.end() == 0
-
-
-def looked(data: Path) -> bool:
-    """Whether the program has looked at the incidents."""
-    import sqlite3
-
-    try:
-        with sqlite3.connect(f"file:{data / 'notify.sqlite3'}?mode=ro", uri=True) as db:
-            return bool(db.execute("SELECT value FROM meta WHERE key = 'looked'").fetchone())
-    except sqlite3.Error:
-        return False
 
 
 def test_check_and_a_test_message_try_the_sinks(notified: Callable[[Receiver], Notified]) -> None:
