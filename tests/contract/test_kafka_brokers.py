@@ -68,7 +68,9 @@ class Appending:
         found = [{record.offset: record.value for record in log.scan("events", p)} for p in range(3)]
         for value, (first, second, third, fourth) in self.confirmed.items():
             assert [found[0].pop(first), found[0].pop(second), found[1].pop(third), found[2].pop(fourth)] == [value] * 4
-        assert found == [{}, {}, {}]
+        left = {value for part in found for value in part.values()}
+        assert left & self.confirmed.keys() == set(), "written twice"
+        assert left == set(), f"written, though it was said that they are not: {sorted(left & self.failed)}"
 
 
 @pytest.fixture
