@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from functools import partial
 from typing import Final
 
+from monitor.core.batches import is_batch
 from monitor.core.bursts import is_told
 from monitor.core.channel import LATE
 from monitor.core.groups import Group, Membership
@@ -62,7 +63,7 @@ class Alarms:
         judged = [
             (id_, i)
             for id_, i in open_
-            if i.severity != "feed" and not (is_told(i) or i.judged_by or is_forwarder(i.scope))
+            if i.severity != "feed" and not (is_told(i) or i.judged_by or is_forwarder(i.scope) or is_batch(i.scope))
         ]
         self._channels: dict[str, str] = {}  # channel → id of its open incident
         self._groups: dict[str, str] = {}  # scope of a group → id of its open incident
@@ -103,8 +104,8 @@ class Alarms:
         """Bring all incidents up to date. ``log_days``: the age of the log. ``verdicts`` of channels, ``shared`` of
         groups; ``held`` channels were not judged because their feed is silent: that resolves nothing.
 
-        ``elsewhere``: (channel, mode) → id of the open incident of a forwarder that explains it; ``rising``: channels
-        for which one may soon be raised.
+        ``elsewhere``: (channel, mode) → id of the open incident of a forwarder or a batch that explains it; ``rising``:
+        channels for which one of a forwarder may soon be raised.
         """
         self._elsewhere = elsewhere or {}
         params = self._params

@@ -21,6 +21,7 @@ ARRIVED, HELD          cohort                reached the destination country or 
 COMPLAINT              cohort                (one for each complaint about the parcel)
 COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
 SENTINEL               day opened, kind      (see :mod:`monitor.core.facets`)
+PARCEL_DAY             cohort                is registered (of a hand-over batch: see :mod:`monitor.core.facets`)
 OVERDUE_COMPLAINT      day opened, place     (one for each complaint that nothing came, by days past the promised day)
 ENTER + c              entry day             entered stage clock ``c``
 EXIT + c               entry day, exit day   left it by reaching a later stage
@@ -58,6 +59,7 @@ COMPLAINT_DAY: Final = 13
 SCAN_UNKNOWN: Final = 14
 SENTINEL: Final = 15
 OVERDUE_COMPLAINT: Final = 16
+PARCEL_DAY: Final = 17
 #: Kinds counted by hour of the day while recent: the time for a first scan is over by the hour.
 HOURLY: Final = frozenset({REGISTERED, FIRST_SCAN, SCAN_UNKNOWN})
 ENTER: Final = 32

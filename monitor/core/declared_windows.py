@@ -22,8 +22,8 @@ from typing import Final
 
 from monitor.core.calendar import UNDERWAY_DAYS
 from monitor.core.declared import Declaration
-from monitor.core.handovers import channel_in, forwarder_of, is_forwarder
-from monitor.core.scope import forwarder_scope
+from monitor.core.handovers import forwarder_of, is_forwarder
+from monitor.core.scope import channel_in, forwarder_scope
 from monitor.core.vocabulary import CLOCKS, END_TO_END, ORIGIN
 
 STRUCK: Final = "|"  # no pool: the clock is not compared with anything; no id of a calendar, which stands behind a ":"

@@ -13,6 +13,8 @@ scope                          cell                                one for each 
 ``channel|CHANNEL``, ``all``   SENTINEL, day opened, kind          of a kind of which one is enough
 ``forwarder|CHANNEL|NAME``     EMPTY_BOX_DAY                       of the kind, about parcels of a forwarder
 ``forwarder|CHANNEL|NAME``     ENTER, EXIT, CENSOR of clock 0      (one for each parcel of a forwarder on a channel)
+``batch|CHANNEL|ID``           ENTER, EXIT, CENSOR of clock 0      (one for each parcel of a batch on a channel)
+``batch||||ID``                PARCEL_DAY, day registered          (one for each parcel of a batch)
 =============================  ==================================  =============================================
 """
 
@@ -23,7 +25,7 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core import cells as c
-from monitor.core.scope import ALL, channel_scope, customer_scope, forwarder_scope
+from monitor.core.scope import ALL, channel_in, channel_scope, customer_scope, forwarder_scope
 
 #: Days that a facet remembers.
 DAYS_KEPT: Final = 45
@@ -42,10 +44,16 @@ class Facet(Struct):
     days: dict[int, int] = {}  # day opened → complaints
     booked: dict[int, dict[int, int]] = {}
     raised: list[int] = []  # days that belonged to a burst
-    # Of a forwarder on a channel, whose ``days`` are those of registration (see monitor.core.handovers):
+    # Of a forwarder or a batch on a channel, whose ``days`` are those of registration (see monitor.core.handovers):
     risk: list[int] = []  # parcels without a first scan by age on the next day to be judged
     cusum: list[float] = []  # by clock and alternative
     due: list[float] = []  # by clock: expected events of the last days
+    waited: list[float] = []  # of a batch: hazard that those without a first scan have gone through, by age
+
+    @property
+    def waits(self) -> bool:
+        """Whether parcels wait for a first scan, or may have had it on a day to be judged."""
+        return bool(self.booked) or any(self.risk)
 
 
 def is_facet(name: str) -> bool:
@@ -87,7 +95,7 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
     clipped = open_day - AGES + 1
     for key, n in changes.items():
         kind, a, b = c.split(key)
-        if kind == c.COMPLAINT_DAY:
+        if kind in (c.COMPLAINT_DAY, c.PARCEL_DAY):
             _count(facet.days, a, n)
         elif kind == c.SENTINEL:
             sentinels += n
@@ -103,12 +111,17 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
     return sentinels
 
 
-def prune(facet: Facet, window: int, open_day: int) -> bool:
-    """Forget days up to ``window`` and cells that are judged; whether nothing is left."""
+def prune(name: str, facet: Facet, window: int, open_day: int) -> bool:
+    """Forget days up to ``window`` and cells that are judged; whether nothing is left.
+
+    Of a batch on a channel nothing is left when all its parcels have had their first scan.
+    """
     facet.days = {day: n for day, n in facet.days.items() if day > window}
     facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
     facet.raised = [day for day in facet.raised if day > window]
-    return not (facet.days or facet.booked or facet.raised or any(facet.risk))
+    if name.startswith("batch|") and channel_in(name) != "||" and not facet.waits:
+        facet.days = {}
+    return not (facet.days or facet.raised or facet.waits)
 
 
 def _count(counts: dict[int, int], key: int, n: int) -> None:

@@ -9,7 +9,8 @@ channel's expectation times the pair's share of its parcels:
 The pairs of a forwarder are added up as the channels of a group are (:mod:`monitor.core.groups`), the best witness
 left out, so at least two channels must show it. A forwarder is named at ``group_page_ln_m`` if per expected event the
 other pairs of the same channels show less than ``CONTRAST`` of what its own show: else the channel, its carrier or its
-country is at fault. While its incident is open, channels do not page for the same.
+country is at fault. Nor is it named for what is over, or what one batch explains (:mod:`monitor.core.batches`). While
+its incident is open, channels do not page for the same.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from monitor.core.groups import Day, Group, Membership, judge_groups
 from monitor.core.incidents import Incident, Joined, StockOf, note_severity, open_incident, pass_day
 from monitor.core.params import Params
 from monitor.core.rare import EMPTY_BOX, TIMES
+from monitor.core.scope import channel_in
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS
 
@@ -78,11 +80,18 @@ class Handovers:
         return out
 
     def judge(
-        self, day: int, at_us: int, may_page: bool, rows: Mapping[str, int], found: Day, stock: StockOf
+        self,
+        day: int,
+        at_us: int,
+        may_page: bool,
+        rows: Mapping[str, int],
+        found: Day,
+        is_batch: Callable[[int, list[str], Judged], bool],
+        stock: StockOf,
     ) -> frozenset[str]:
         """Judge ``day``; the channels of forwarders whose evidence rises, so that their own pages had better wait.
 
-        ``rows``: channel → its row in ``found``.
+        ``rows``: channel → its row in ``found``. ``is_batch``: whether one batch explains what some channels show.
         """
         if self._membership is None:
             self._membership = Membership(
@@ -119,7 +128,9 @@ class Handovers:
                 if verdict.ln_m < self._params.group_page_ln_m:
                     if verdict.ln_m > self._groups[scope].before:
                         rising.update(members)
-                elif may_page and len(members) > 1:
+                elif may_page and len(members) > 1 and verdict.ln_m > self._groups[scope].before:
+                    if PLACES.index(verdict.clock) == 0 and is_batch(day, members, verdict):
+                        continue
                     self._raise(scope, verdict, members, day, at_us, stock)
         return frozenset(rising)
 
@@ -238,12 +249,3 @@ def forwarder_of(pair: str) -> str:
     'forwarder||||swift'
     """
     return "forwarder||||" + pair.split("|", 4)[4]
-
-
-def channel_in(pair: str) -> str:
-    """The channel of a pair.
-
-    >>> channel_in("forwarder|RU|tablet|post|swift")
-    'RU|tablet|post'
-    """
-    return "|".join(pair.split("|", 4)[1:4])

@@ -9,6 +9,7 @@ import numpy as np
 
 from monitor.core import cells as c
 from monitor.core.alarms import Alarms
+from monitor.core.batches import Batches, is_batch
 from monitor.core.bursts import Bursts
 from monitor.core.canary import Canary
 from monitor.core.channel import CLOCKS_JUDGED, LATE, Channel, is_warm, no_evidence, prune
@@ -22,7 +23,7 @@ from monitor.core.feeds import feeds_of, is_held, watch
 from monitor.core.fleet_header import FleetHeader
 from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Day, Group, Membership, judge_groups
-from monitor.core.handovers import PLACE_OF, Handovers
+from monitor.core.handovers import PLACE_OF, Handovers, is_forwarder
 from monitor.core.incidents import Incident, Stock, StockOf, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.overdue import pass_midnight, usual_of
@@ -62,6 +63,7 @@ class Judging:
         self._canary = Canary(params, channels, incidents, put)
         self._drift = Drift(params, channels, incidents, put)
         self._handovers = Handovers(params, facets, groups, incidents, put)
+        self._batches = Batches(params, facets, channels, incidents, put, self._forget_first_scans)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
         self._sentinels: dict[str, int] = {}
 
@@ -78,12 +80,19 @@ class Judging:
         if facet is None:
             facet = Facet()
             self._bursts.know(name)
-            self._handovers.changed()
+            self._pairs_changed(name)
         sentinels = add_to_facet(facet, changes, self.header.open_day)
         self.facets[name] = facet
         self._touched.add(name)
         if sentinels:
             self._sentinels[name] = self._sentinels.get(name, 0) + sentinels
+
+    def _pairs_changed(self, name: str) -> None:
+        """A facet is there that was not, or is there no more."""
+        if is_forwarder(name):
+            self._handovers.changed()
+        elif is_batch(name):
+            self._batches.changed()
 
     def watch_feeds(self, tick: int, at: int, scans: dict[str, list[int]]) -> None:
         """Feeds that fell silent or late, and those that are back."""
@@ -175,10 +184,12 @@ class Judging:
         rows = {name: row for row, name in enumerate(names)}
         may_page = log_days >= self.params.shadow_days
         stock = self._stock_at(at_us)
-        rising = self._handovers.judge(day, at_us, may_page, rows, found, stock)
+        self._batches.weigh(day, rows, found)
+        rising = self._handovers.judge(day, at_us, may_page, rows, found, self._batches.explains, stock)
+        elsewhere = self._handovers.explained()
+        elsewhere |= self._batches.judge(day, at_us, may_page, verdicts, elsewhere, rising, stock)
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
-        elsewhere = self._handovers.explained()
         for name, mode in elsewhere:
             if name in rows:
                 found.judged[rows[name], PLACE_OF[mode]] = False  # and so no evidence of other groups
@@ -228,6 +239,12 @@ class Judging:
             group.before, group.fit = -np.inf, 0.0
             self.groups[scope_] = group
 
+    def _forget_first_scans(self, name: str) -> None:
+        """What the first scans of a channel have shown counts no more."""
+        channel = self.channels[name]
+        _forget(channel, [0])
+        self.channels[name] = channel
+
     def _is_late(self, channel: Channel) -> bool:
         """Whether what a channel shows is about old parcels."""
         return channel.ln_m > self.params.learn_ln_m and say(channel.evidence, channel.ln_m).clock in LATE
@@ -243,10 +260,10 @@ class Judging:
         window = today - self.params.recent_days
         for name in sorted(self.facets):
             facet = self.facets[name]
-            if prune_facet(facet, today - DAYS_KEPT, self.header.open_day):
+            if prune_facet(name, facet, today - DAYS_KEPT, self.header.open_day):
                 del self.facets[name]
                 self._bursts.forget(name)
-                self._handovers.changed()
+                self._pairs_changed(name)
             else:
                 self.facets[name] = facet
         for name in self.members().names:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from monitor.core import cells as c
 from monitor.core.params import Params
-from monitor.core.scope import forwarder_scope
+from monitor.core.scope import batch_scope, forwarder_scope
 from monitor.core.vocabulary import DAY_US, END_TO_END, HOUR_US, MILESTONES, ORIGIN, STAGE_RANK
 
 #: Milestone → its place in :data:`MILESTONES`; states store the place.
@@ -91,6 +91,7 @@ class Parcel(Struct, array_like=True):
     forwarder: str = ""
     attempts: list[int] = []  # times of failed attempts to deliver, the earliest ``ATTEMPTS_KEPT``, sorted
     abroad: dict[int, int] = {}  # number of a country that is neither origin nor destination → earliest scan there
+    batch: str = ""  # hand-over batch
 
 
 @lru_cache(maxsize=16384)
@@ -272,7 +273,7 @@ def add_difference(
     cells: dict[str, dict[int, int]], p: Parcel, before: tuple[int, ...], after: tuple[int, ...]
 ) -> None:
     """Add ``after`` − ``before`` (of :func:`cells_of`) to the cells of the channel, and what of it counts for the
-    forwarder to those of the pair."""
+    forwarder and the batch to those of the pairs."""
     own = cells.setdefault(p.channel, {})
     for old, new in zip(before, after, strict=True):
         if old != new:
@@ -281,12 +282,19 @@ def add_difference(
             if old:
                 own[old] = own.get(old, 0) - 1
     old, new = before[_LEFT_FIRST], after[_LEFT_FIRST]
-    if p.forwarder and old != new:
-        pair = cells.setdefault(forwarder_scope(p.forwarder, p.channel), {})
-        if new:
-            pair[new] = pair.get(new, 0) + 1
-        if old:
-            pair[old] = pair.get(old, 0) - 1
+    if old != new:
+        for scope in _hand_over(p):
+            pair = cells.setdefault(scope, {})
+            if new:
+                pair[new] = pair.get(new, 0) + 1
+            if old:
+                pair[old] = pair.get(old, 0) - 1
+
+
+def _hand_over(p: Parcel) -> list[str]:
+    """Scopes of the parcels of its forwarder and of its batch on its channel."""
+    out = [forwarder_scope(p.forwarder, p.channel)] if p.forwarder else []
+    return [*out, batch_scope(p.batch, p.channel)] if p.batch else out
 
 
 def see_rare(p: Parcel, milestone: int, country: str | None, time_us: int) -> list[tuple[int, int]]:

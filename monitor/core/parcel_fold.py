@@ -59,7 +59,7 @@ from monitor.core.parcel import (
     part_of,
     see_rare,
 )
-from monitor.core.scope import forwarder_scope
+from monitor.core.scope import batch_scope, forwarder_scope
 from monitor.core.switch.carried import carried, complained
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
@@ -207,6 +207,7 @@ class ParcelFold:
         parcel.registered_us = time
         parcel.origin = data.origin or ORIGIN
         parcel.customer, parcel.forwarder = data.customer_id or "", data.forwarder or ""
+        parcel.batch = data.batch_id or ""
         if data.promised_days is not None:
             parcel.promised_days = math.ceil(data.promised_days)
         self._ledger.count("parcels")
@@ -217,9 +218,12 @@ class ParcelFold:
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
         self._ledger.carry(parcel.channel, carried(data), time // DAY_US)
+        cohort = parcel.registered_us // DAY_US
         if parcel.forwarder:
-            pair = forwarder_scope(parcel.forwarder, parcel.channel)
-            self._ledger.add(pair, c.cell(c.ENTER, parcel.registered_us // DAY_US), 1)
+            self._ledger.add(forwarder_scope(parcel.forwarder, parcel.channel), c.cell(c.ENTER, cohort), 1)
+        if parcel.batch:
+            self._ledger.add(batch_scope(parcel.batch, parcel.channel), c.cell(c.ENTER, cohort), 1)
+            self._ledger.add(batch_scope(parcel.batch), c.cell(c.PARCEL_DAY, cohort), 1)
         self._differ(parcel, NO_CELLS)
         self._schedule(parcel_id, parcel)
         if data.order_id is not None:
@@ -371,7 +375,7 @@ class ParcelFold:
         if parcel.kept == FULL:
             parcel.kept = STONE
             parcel.seen = {}
-            parcel.last_place = ""
+            parcel.last_place = parcel.batch = ""
             parcel.abroad, parcel.attempts = {}, []
         else:
             parcel.kept = FINGERPRINT

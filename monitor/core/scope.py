@@ -42,6 +42,20 @@ def forwarder_scope(forwarder: str, channel: str = "||") -> str:
     return f"forwarder|{channel}|{forwarder}"
 
 
+def batch_scope(batch: str, channel: str = "||") -> str:
+    """The scope of a hand-over batch, or of a batch's parcels on one channel."""
+    return f"batch|{channel}|{batch}"
+
+
+def channel_in(pair: str) -> str:
+    """The channel of a scope of a customer's, a forwarder's or a batch's parcels on one channel; else two bars.
+
+    >>> channel_in("forwarder|RU|tablet|post|swift"), channel_in("batch||||swift-0301")
+    ('RU|tablet|post', '||')
+    """
+    return "|".join(pair.split("|", 4)[1:4])
+
+
 def channel_of(scope: str) -> str | None:
     """The channel whose scope this is; None for a wider one."""
     return scope.removeprefix("channel|") if scope.startswith("channel|") else None

@@ -138,9 +138,9 @@ def behind(picture: Picture, incident: Incident) -> Behind:
 
 
 def _of_whom(picture: Picture, incident: Incident) -> Picture:
-    """The picture with the parcels of the forwarder or customer only, if the incident is about one."""
+    """The picture with the parcels of the forwarder, batch or customer only, if the incident is about one."""
     kind, *_, name = incident.scope.split("|", 4)
-    if kind not in ("forwarder", "customer"):
+    if kind not in ("forwarder", "batch", "customer"):
         return picture
     whose = attrgetter(kind)
     return replace(picture, parcels={id_: one for id_, one in picture.parcels.items() if whose(one) == name})

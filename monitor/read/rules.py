@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.core import bursts, canary, drift, feeds, handovers
+from monitor.core import batches, bursts, canary, drift, feeds, handovers
 from monitor.core.alarms import WAIT_DAYS
 from monitor.core.block import WARM_UP_DAYS
 from monitor.core.evidence import ALTERNATIVES
@@ -94,6 +94,27 @@ _FORWARDER: Final[_Rule] = (
     "{close_days} days below {close_ln_m:g}.",
     ("group_page_ln_m", "contrast", "close_ln_m", "close_days", "margin", "shadow_days"),
 )
+_BATCH: Final[_Rule] = (
+    "A batch is paged instead of a channel or a forwarder that misses first scans if it owes {batch_part:.0%} of them. "
+    "Else, each judged day, its parcels without a first scan are looked at whose wait has a chance of "
+    "{ticket_chance:g} or less by the baseline of their channel, those that are never scanned by nature apart. "
+    "{least_overdue} of them that are {least_share:.0%} of the batch open a ticket, {page_overdue} at a chance of "
+    "{page_chance:g} a page, if what else the same channels were handed in these days misses scans "
+    "{batch_contrast:.0%} as often at most. It closes after {close_days} days on which little is missing.",
+    (
+        "batch_part",
+        "page_ln_m",
+        "ticket_chance",
+        "page_chance",
+        "least_overdue",
+        "least_share",
+        "page_overdue",
+        "batch_contrast",
+        "close_days",
+        "margin",
+        "shadow_days",
+    ),
+)
 _BURST: Final[_Rule] = (
     "Every tick, the complaints opened on a day are compared with those of the {base_days} days before: a day with "
     "{least} or more, {times:g} times as many as usual, and a chance below exp(-{page_ln_m:g}) is a burst (negative "
@@ -117,6 +138,7 @@ _RULES: Final[dict[str, _Rule]] = {
     "channel": _CHANNEL,
     "feed": _FEED,
     "forwarder": _FORWARDER,
+    "batch": _BATCH,
     "customer": _BURST,
     "sentinel": _SENTINEL,
     DRIFT: _DRIFT,
@@ -134,6 +156,13 @@ _CONSTANTS: Final[dict[str, float]] = {
     "back_ticks": feeds.BACK_TICKS,
     "back_ratio": feeds.BACK_RATIO,
     "contrast": handovers.CONTRAST,
+    "batch_part": batches.SHARE,
+    "ticket_chance": batches.TICKET,
+    "page_chance": batches.PAGE_CHANCE,
+    "least_overdue": batches.LEAST,
+    "least_share": batches.LEAST_SHARE,
+    "page_overdue": batches.PAGE,
+    "batch_contrast": batches.CONTRAST,
     "base_days": bursts.BASE_DAYS,
     "window_days": bursts.WINDOW_DAYS,
     "least": bursts.LEAST,

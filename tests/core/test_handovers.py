@@ -127,10 +127,10 @@ def test_a_facet_forgets() -> None:
     add(facet, {13 << 40 | 100 << 20: 2, 32 << 40 | 101 << 20: 1}, 103)
     assert facet.days == {100: 2, 101: 1}
     assert facet.risk[2] == 1
-    assert not prune(facet, 100, 103)
+    assert not prune("forwarder|RU|tablet|post|swift", facet, 100, 103)
     assert facet.days == {101: 1}
     add(facet, {32 << 40 | 101 << 20: -1}, 103)
-    assert prune(facet, 101, 103)
+    assert prune("forwarder|RU|tablet|post|swift", facet, 101, 103)
 
 
 def test_an_incident_of_a_forwarder_that_hands_over_nothing_any_more_closes() -> None:

@@ -52,7 +52,7 @@ def stage_ratio(scenario: str, first: str, last: str, start: date = START) -> Ti
     return found
 
 
-@pytest.mark.parametrize("scenario", ["loss", "country", "untracked_batch", "bulk_complainer", "surge"])
+@pytest.mark.parametrize("scenario", ["loss", "country", "untracked_batch", "lost_batch", "bulk_complainer", "surge"])
 def test_channels_that_are_not_touched_live_the_same_days_as_in_the_quiet_world(scenario: str) -> None:
     quiet = parcels("quiet", touched=False, like=scenario)
     for before, after in zip(quiet, parcels(scenario, touched=False), strict=True):

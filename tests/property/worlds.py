@@ -83,6 +83,7 @@ def _registered(
         order_id=order,
         promised_days=promised,
         forwarder=whose[0],
+        batch_id=whose[0] and f"{whose[0]}-{destination}",
         customer_id=whose[1],
     )
     return "parcel.registered.v1", parcel, data

@@ -10,6 +10,7 @@ import numpy as np
 from monitor.replay.simulate.channels import Channel, postage_cents
 from monitor.replay.simulate.envelope import as_json, head, money
 from monitor.replay.simulate.journeys import MAX_PARCELS, Journeys
+from monitor.replay.simulate.planting import batch_id
 from monitor.replay.simulate.streams import AnyArray
 from monitor.replay.simulate.tables import REGIONS
 
@@ -102,7 +103,7 @@ class Parcels:
             texts.append(
                 head(f"{parcel}-reg", "/shop", "parcel.registered.v1", parcel, time, recorded)
                 + f'{{"parcel_id":"{parcel}","order_id":"SO-{parcel}",{common.lane},'
-                f'"forwarder":"{name}","batch_id":"{name}-{time[:10]}"{common.attributes[optional]}{region},'
+                f'"forwarder":"{name}","batch_id":"{batch_id(name, time)}"{common.attributes[optional]}{region},'
                 f'"declared_value":{money(value)},"postage":{common.postage},'
                 f'"customer_id":"{_customer(common, which, item)}",'
                 f'"customer_kind":"{"dropship" if which >= 0 else "retail"}"}}}}'

@@ -58,6 +58,11 @@ def instant(start: date, day: float) -> str:
     return f"{np.datetime64(start, 's') + np.timedelta64(round(day * 86_400), 's')}Z"
 
 
+def batch_id(forwarder: str, time: str) -> str:
+    """The hand-over batch of a parcel: what a forwarder hands over on the day of ``time``."""
+    return f"{forwarder}-{time[:10]}"
+
+
 def plant_all(
     scenario: Scenario, seed: int, channels: Sequence[Channel], start: date, days: int, holidays: Sequence[Holiday]
 ) -> list[Planted]:
@@ -80,6 +85,8 @@ def plant_all(
             length = float(_holiday(plant.holiday, scenario.name, start, days, holidays)[1])
         end = float("inf") if length is None else first + length
         names = tuple(sorted(channel.id for channel in members))
+        if plant.target == "batch":
+            scope = {**scope, "batch_id": batch_id(scope["forwarder"], instant(start, float(first)))}
         planted.append(Planted(scenario.name, plant, scope, names, float(first), end))
     return planted
 
@@ -130,7 +137,7 @@ def _scopes(plant: Plant, channel: Channel) -> list[dict[str, str]]:
             return [{"carrier": carrier}]
         case "country_product":
             return [{"country": country, "product": product}]
-        case "forwarder":
+        case "forwarder" | "batch":
             return [{"forwarder": forwarder} for forwarder in channel.forwarders]
         case "customer":
             return [{"customer_id": dropshippers_of(channel.country)[0]}]

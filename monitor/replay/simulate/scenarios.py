@@ -25,7 +25,7 @@ from monitor.replay.simulate.effects import (
     Volume,
 )
 
-Target = Literal["channel", "country", "carrier", "country_product", "forwarder", "customer", "feed", "all"]
+Target = Literal["channel", "country", "carrier", "country_product", "forwarder", "batch", "customer", "feed", "all"]
 
 #: What a line-haul that slows down stretches: everything after departure.
 UNDERWAY: Final[tuple[Stage, ...]] = STAGES[2:]
@@ -119,6 +119,22 @@ _ALL: Final[tuple[Scenario, ...]] = (
                 (Rate("unscanned", 1.0),),
                 modes=("stage_stalled", "transit_slow", "complaints"),
                 days=30,
+            ),
+        ),
+    ),
+    Scenario(
+        "lost_batch",
+        "what a forwarder hands over on one day gets no scans",
+        (
+            Plant(
+                "batch",
+                "no_first_scan",
+                (Rate("unscanned", 1.0),),
+                modes=("stage_stalled", "complaints"),
+                days=1,
+                clear_of_holidays=True,
+                min_channels=2,
+                min_per_day=10,
             ),
         ),
     ),

@@ -1,0 +1,127 @@
+"""Hand-over batches: one that gets no scans is named, and nothing else is paged for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from logs import registered, replayed, scanned
+
+from monitor.core.facets import Facet, add, prune
+from monitor.core.incidents import record
+from monitor.core.params import Params
+from monitor.core.scope import batch_scope
+from monitor.replay.driver import World
+
+PARAMS = replace(Params(), shadow_days=30, late_shadow_days=30)
+CHANNELS = [(country, carrier) for country in ("RU", "DE") for carrier in ("post", "wolf")]
+BEGIN, DAYS, FAULT = 100, 64, 48  # in summer, when no holiday is near; the fault is on 5 August
+Fails = Callable[[int, str, str, int], bool]
+
+
+def shop(fails: Fails, each: int = 4, scanned_by_nature: int = 1000) -> list[bytes]:
+    """Parcels of two forwarders on each of four channels, one batch a day and forwarder; most are scanned a day later.
+
+    ``fails(day, carrier, forwarder, number)`` says which are never scanned; of a thousand, ``scanned_by_nature`` are.
+    """
+    lines, number = [], 0
+    for day in range(DAYS):
+        for country, carrier in CHANNELS:
+            for forwarder in ("swift", "grey"):
+                for _ in range(each):
+                    number += 1
+                    name, start = f"p{number}", BEGIN + day + number % 7 / 10
+                    lines.append(
+                        registered(
+                            name,
+                            start,
+                            carrier,
+                            destination=country,
+                            forwarder=forwarder,
+                            batch_id=f"{forwarder}-{day}",
+                        )
+                    )
+                    if number * 379 % 1000 < scanned_by_nature and not fails(day, carrier, forwarder, number):
+                        lines.append(scanned(name, "accepted", start + (0.9 if number % 4 else 1.9)))
+                        lines.append(scanned(name, "delivered", start + 8))
+    return lines
+
+
+def told(world: World, *severities: str) -> list[dict[str, Any]]:
+    """Incidents with one of these severities about first scans, as the contract writes them, in the order of time."""
+    found = [record(one) for one in world.incidents.values() if one.severity in severities]
+    return sorted((one for one in found if one["mode"] == "no_first_scan"), key=lambda one: str(one["known_by"]))
+
+
+def test_a_batch_that_nobody_scanned_is_paged_instead_of_its_channels_and_its_forwarder() -> None:
+    lines = shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"), each=10)
+    (page,) = told(replayed(lines, BEGIN + DAYS, PARAMS), "page", "ticket")
+    assert page["severity"] == "page"
+    assert page["scope"] == {
+        "kind": "batch", "country": None, "product": None, "carrier": None, "batch_id": f"grey-{FAULT}"
+    }  # fmt: skip
+    assert page["members"] == sorted(f"{country}|tablet|{carrier}" for country, carrier in CHANNELS)
+    assert page["clock"] == "registered>accepted"
+    assert page["parcels_at_risk"] == 40
+    assert page["evidence"]["observed"] == 0
+    assert page["evidence"]["expected"] > 25
+    assert page["opened_at"] == "2025-08-05T00:00:00Z"
+    assert "2025-08-06" < str(page["known_by"]) < "2025-08-11"
+
+
+def test_a_part_of_a_small_batch_that_is_overdue_is_a_ticket() -> None:
+    lost = {10_000 + i for i in range(3)}
+
+    def fails(day: int, carrier: str, forwarder: str, number: int) -> bool:
+        if (day, forwarder) == (FAULT, "grey") and number % 3 == 0:
+            lost.add(number)
+        return number in lost
+
+    world = replayed(shop(fails), BEGIN + DAYS, PARAMS)
+    (ticket,) = told(world, "page", "ticket")
+    assert ticket["severity"] == "ticket"
+    assert ticket["scope"]["batch_id"] == f"grey-{FAULT}"
+    assert ticket["parcels_at_risk"] == len(lost) - 3
+    assert ticket["evidence"]["ln_m"] > 6.9
+
+
+def test_a_forwarder_that_hands_over_nothing_from_a_day_on_is_named_by_itself_or_after_one_batch() -> None:
+    world = replayed(shop(lambda day, _, forwarder, __: day >= FAULT and forwarder == "grey"), BEGIN + DAYS, PARAMS)
+    pages = [one["scope"] for one in told(world, "page")]
+    assert [one["kind"] for one in pages if one["kind"] != "batch"] == ["forwarder"]
+    assert len(pages) <= 2
+
+
+def test_a_carrier_that_does_not_scan_any_more_is_no_batch() -> None:
+    world = replayed(shop(lambda day, carrier, _, __: day >= FAULT and carrier == "wolf"), BEGIN + DAYS, PARAMS)
+    pages = told(world, "page")
+    assert pages
+    assert "batch" not in {one["scope"]["kind"] for one in pages}
+
+
+@pytest.mark.parametrize("scanned_of_1000", [1000, 600])
+def test_batches_of_which_as_many_are_scanned_as_ever_are_none(scanned_of_1000: int) -> None:
+    world = replayed(shop(lambda *_: False, scanned_by_nature=scanned_of_1000), BEGIN + DAYS, PARAMS)
+    assert not told(world, "page", "ticket")
+
+
+def test_it_closes_when_the_batch_is_found() -> None:
+    lines = shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"))
+    first = FAULT * len(CHANNELS) * 8
+    grey = [first + at for at in range(1, 33) if (at - 1) // 4 % 2]
+    lines += [scanned(f"p{number}", "accepted", BEGIN + FAULT + 8) for number in grey]
+    (page,) = told(replayed(lines, BEGIN + DAYS, PARAMS), "page", "ticket")
+    assert page["scope"]["batch_id"] == f"grey-{FAULT}"
+    assert page["closed_at"] is not None
+
+
+def test_a_pair_forgets_when_all_are_scanned() -> None:
+    name, facet = batch_scope("swift-1", "RU|tablet|post"), Facet()
+    add(facet, {32 << 40 | 101 << 20: 1}, 103)
+    assert not prune(name, facet, 58, 103)
+    add(facet, {40 << 40 | 101 << 20 | 102: 1}, 103)
+    assert not prune(name, facet, 58, 103)  # the scan is still to be judged
+    facet.booked, facet.risk = {}, []
+    assert prune(name, facet, 58, 104)
