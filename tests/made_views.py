@@ -11,6 +11,7 @@ from made_records import (
     HOSTILE_IDS,
     HOSTILE_NAME,
     Record,
+    made_accepted,
     made_advice,
     made_channels,
     made_dead_letters,
@@ -18,6 +19,8 @@ from made_records import (
     made_watchlist,
     text,
 )
+
+from monitor.core.switch.outcomes import balance, balance_record, outcome_record
 
 
 class MadeViews:
@@ -29,6 +32,8 @@ class MadeViews:
         self.incident_rows = made_incidents(names)
         self.watch_rows = made_watchlist(names[:-1])
         self.advice_rows = made_advice()
+        self.accepted = made_accepted()
+        self.outcome_rows = [outcome_record(lane, one) for lane, one in self.accepted]
         self.dead_rows = made_dead_letters()
         self.state: Record = {
             "recovered": True,
@@ -156,6 +161,12 @@ class MadeViews:
     def recommendations(self) -> list[Record]:
         return self.advice_rows
 
+    def outcomes(self) -> list[Record]:
+        return self.outcome_rows
+
+    def balance(self) -> Record:
+        return balance_record(balance(one for _, one in self.accepted))
+
     def dead_letters(self) -> list[Record]:
         return self.dead_rows
 
@@ -173,6 +184,8 @@ class EmptyViews(MadeViews):
         super().__init__()
         self.channel_rows, self.incident_rows, self.watch_rows, self.dead_rows, self.samples = [], [], [], [], {}
         self.advice_rows = []
+        self.accepted = []
+        self.outcome_rows = []
         self.state = {
             "recovered": False,
             "lag_records": 0,

@@ -61,6 +61,9 @@ def print_advice(told: Record) -> None:
     click.echo(f"{record['decision'].upper()} {lane}: {record['from_carrier']} -> {record['to_carrier'] or 'nobody'}")
     for reason in record["reasons"]:
         _print_wrapped(reason)
+    if record["answer"]:
+        _print_wrapped(f"{record['answered_by'] or 'Somebody'}: {record['answer']}. {record['answer_note'] or ''}")
+    _print_outcome(record["outcome"])
     _print_rule(told)
     _title(f"Carriers as of {_minute(record['as_of'])}, amounts in {told['figures']['currency']}")
     print_table(
@@ -87,6 +90,23 @@ def print_advice(told: Record) -> None:
         for one in told["events"]
     ]
     print_table(("SUBJECT", "TIME", "EVENT", "LOG POSITION"), rows, empty="(none)")
+
+
+def _print_outcome(one: Record | None) -> None:
+    """What the last accepted switch of the lane brought."""
+    if one is None:
+        return
+    _title(f"Accepted {_minute(one['accepted_at'])}: {one['from_carrier']} -> {one['to_carrier']}")
+    told = {"too_early": "too early to tell", "not_followed": "hardly any parcel was moved"}.get(one["state"])
+    if told is not None:
+        _print_wrapped(f"{told[0].upper()}{told[1:]}.")
+        return
+    against = "on the same days" if one["against"] == "same_days" else "as it was known before"
+    _print_wrapped(
+        f"{one['parcels_moved']:.0f} parcels moved saved {_interval(one['saving_per_parcel'])} each against "
+        f"{one['from_carrier']} {against}, {_interval(one['saved'])} {one['saved']['currency']} in all; forecast were "
+        f"{_interval(one['forecast_per_parcel'])} each. Probability that it paid: {_share(one['probability_paid'])}."
+    )
 
 
 def _share(ratio: float | None) -> str | None:

@@ -78,6 +78,7 @@ class FleetFold:
         self._partitions = partitions
         self._waiting_us = params.days_us("waiting_days")
         self.judging = Judging(params, channels, groups, facets, incidents, header, self._put)
+        self.lanes = lanes
         self.advising = Advising(params, lanes, book, channels, incidents, header, self._advise)
         self._scans: dict[str, list[int]] = {}  # those of the tick that is being closed
         self._held_ticks: dict[int, set[str]] = {}

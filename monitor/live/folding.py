@@ -214,7 +214,7 @@ class FleetHandler:
         """Send the advice that is news."""
         for lane in sorted(fold.advised):
             advice = fold.advised[lane]
-            said = {**advice_record(lane, advice), "tick": fold.header.tick}
+            said = {**advice_record(lane, advice, fold.lanes[lane].accepted), "tick": fold.header.tick}
             shard = Shard(CONTRIBUTIONS, partition)
             self._engine.checkpointer.emit(
                 shard, RECOMMENDATIONS, 0, advice.advice_id.encode(), _to_json(said), timestamp_us

@@ -22,6 +22,7 @@ from monitor.core.incidents import Incident
 from monitor.core.params import Params
 from monitor.core.parcel import FULL, Parcel, outcome
 from monitor.core.switch.advice import Lane
+from monitor.core.switch.outcomes import balance, balance_record
 from monitor.live.folding import FLEET_TABLES, HEADER, PARCEL_TABLES, decoder
 from monitor.live.timeline import parcel_view
 from monitor.log.dead_letters import DeadLetterBox
@@ -62,8 +63,9 @@ class LiveViews:
         self._offsets: dict[Shard, int] = {}
         self._decoders = {name: decoder(kind) for name, kind in (PARCEL_TABLES | FLEET_TABLES).items()}
         self._lists: dict[str, list[Record]] = {
-            name: [] for name in ("channels", "incidents", "watchlist", "recommendations", "dead_letters")
+            name: [] for name in ("channels", "incidents", "watchlist", "recommendations", "outcomes", "dead_letters")
         }
+        self._balance = balance_record(balance(()))
         self._families: dict[str, Samples] = {}
         self._as_of: str | None = None
         self._picture: Picture | None = None
@@ -174,10 +176,13 @@ class LiveViews:
             "incidents": picture.incident_records()[::-1],
             "watchlist": picture.watch_records(),
             "recommendations": picture.advice_records(),
+            "outcomes": picture.outcome_records(),
         }
+        added_up = balance_record(picture.balance())
         families = picture.families()
         with self._lock:
             self._lists |= lists
+            self._balance = added_up
             self._families = families
             self._as_of = from_us(as_of_us)
             self._picture = picture
@@ -203,6 +208,14 @@ class LiveViews:
     def recommendations(self) -> list[Record]:
         """See :class:`~monitor.read.views.Views`."""
         return self._lists["recommendations"]
+
+    def outcomes(self) -> list[Record]:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._lists["outcomes"]
+
+    def balance(self) -> Record:
+        """See :class:`~monitor.read.views.Views`."""
+        return self._balance
 
     def dead_letters(self) -> list[Record]:
         """See :class:`~monitor.read.views.Views`."""

@@ -58,7 +58,7 @@ def _advice(picture: Picture, lane: str, advice: Advice) -> Record:
     terms = picture.params.switch
     value = {name: float(getattr(terms, name)) for name in _MONEY_TERMS}
     bars = {name: getattr(terms, name) for name in _BARS}
-    told = advice_record(lane, advice)
+    told = advice_record(lane, advice, picture.lanes[lane].accepted)
     return {
         "kind": "recommendation",
         "basis": STORED,

@@ -22,6 +22,7 @@ from monitor.core.params import Params
 from monitor.core.parcel import Parcel
 from monitor.core.switch.advice import ANSWERS, SWITCH, Advice, Lane
 from monitor.core.switch.advice import record as advice_record
+from monitor.core.switch.outcomes import Balance, balance, outcome_record
 from monitor.core.vocabulary import DAY_US
 from monitor.read.clock_families import clock_families
 from monitor.read.figures import channel_record, merged, recent_cohorts, statistics
@@ -88,8 +89,20 @@ class Picture:
     def advice_records(self) -> list[Record]:
         """``recommendations.jsonl``, sorted by lane."""
         return [
-            advice_record(name, lane.advice) for name, lane in sorted(self.lanes.items()) if lane.advice is not None
+            advice_record(name, lane.advice, lane.accepted)
+            for name, lane in sorted(self.lanes.items())
+            if lane.advice is not None
         ]
+
+    def outcome_records(self) -> list[Record]:
+        """What accepted switches brought, the latest first."""
+        found = [(one, name) for name, lane in sorted(self.lanes.items()) for one in lane.accepted]
+        found.sort(key=lambda pair: (-pair[0].at_us, pair[1]))
+        return [outcome_record(name, one) for one, name in found]
+
+    def balance(self) -> Balance:
+        """The accepted switches of all lanes together."""
+        return balance(one for _, lane in sorted(self.lanes.items()) for one in lane.accepted)
 
     def advice_of(self, id_: str) -> tuple[str, Advice] | None:
         """The lane and its advice with this id."""
@@ -208,6 +221,19 @@ class Picture:
             ({"decision": decision, "country": country}, n) for (decision, country), n in sorted(numbers.items())
         ]
         out["recommended_saving_per_parcel"] = sorted(savings, key=lambda sample: -sample[1])
+        found = self.balance()
+        results = {
+            "paid": found.paid,
+            "not_paid": found.measured - found.paid,
+            "not_followed": found.not_followed,
+            "too_early": found.accepted - found.measured - found.not_followed,
+        }
+        out["switches_accepted"] = [({"result": result}, n) for result, n in results.items()]
+        for bound, name in (("value", ""), ("low", "_lower_bound"), ("high", "_upper_bound")):
+            out["switch_saved" + name] = [
+                ({"currency": currency}, float(getattr(amount, bound))) for currency, amount in found.saved.items()
+            ]
+        out["switch_advice_doubtful"] = [({}, int(found.is_warned))]
         out["recommendation_answers_total"] = [
             ({"answer": answer}, n) for answer, n in _named(self.fleet.counts, "answer|") if answer in ANSWERS
         ]

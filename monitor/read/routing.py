@@ -36,7 +36,8 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 def routing_rows(advised: Iterable[Record]) -> list[Record]:
     """The rows of some recommendations, by country, product, carrier and attribute (empty: any).
 
-    ``share``: of the lane's parcels, 0 to 1, once the advice is followed.
+    ``share``: of the lane's parcels, 0 to 1, once the advice is followed; as it is now where advice was wrong too often
+    and nobody accepted this one.
     """
     rows = []
     for record in advised:
@@ -48,7 +49,8 @@ def routing_rows(advised: Iterable[Record]) -> list[Record]:
 def _rows_of(record: Record, one: Record) -> list[Record]:
     carrier = one["carrier"]
     share = one["parcels"] / sum(each["parcels"] for each in record["carriers"])
-    share += record["share_to_move"] * ((carrier == record["to_carrier"]) - (carrier == record["from_carrier"]))
+    if not record["warning"] or record["answer"] == "accept":
+        share += record["share_to_move"] * ((carrier == record["to_carrier"]) - (carrier == record["from_carrier"]))
     until = from_us(to_us(datetime.fromisoformat(record["as_of"])) + VALID_DAYS * DAY_US)
     row = {
         **record["lane"],

@@ -29,6 +29,12 @@ class Views(Protocol):
     def recommendations(self) -> list[Record]:
         """Contract records of ``recommendations.jsonl``, sorted by lane."""
 
+    def outcomes(self) -> list[Record]:
+        """What accepted switches brought, the latest first."""
+
+    def balance(self) -> Record:
+        """The accepted switches added up."""
+
     def parcel(self, parcel_id: str) -> Record | None:
         """One parcel with its timeline; ``None`` if it was never registered.
 

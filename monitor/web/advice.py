@@ -16,6 +16,9 @@ from monitor.web.render import SITE
 _SHOWN: Final = ("kind", "record", "basis", "figures", "parcels", "declared_by")
 
 
+_OUTCOMES_SHOWN: Final = 50
+
+
 async def recommendations(request: web.Request) -> web.Response:
     """All lanes, switches that save most first."""
     site = request.app[SITE]
@@ -29,6 +32,8 @@ async def recommendations(request: web.Request) -> web.Response:
         any=bool(rows),
         page=lists.paged(found, request.query, site.settings.page_size),
         choices=lists.choices(rows, lists.LANE_FACETS, lists.LANE_FACETS),
+        outcomes=site.views.outcomes()[:_OUTCOMES_SHOWN],
+        balance=site.views.balance(),
         csv_address="/carriers.csv" + (f"?{urlencode(wishes)}" if wishes else ""),
     )
 

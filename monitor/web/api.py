@@ -82,6 +82,16 @@ async def recommendation(request: web.Request) -> web.Response:
     return _json({**row, "explanation": request.app[SITE].views.explain(row["recommendation_id"])})
 
 
+async def outcomes(request: web.Request) -> web.Response:
+    """``/api/outcomes``"""
+    return _array(request, request.app[SITE].views.outcomes())
+
+
+async def balance(request: web.Request) -> web.Response:
+    """``/api/outcomes/balance``"""
+    return _json(request.app[SITE].views.balance())
+
+
 async def parcel(request: web.Request) -> web.Response:
     """``/api/parcels/{id}``"""
     row = await asyncio.to_thread(request.app[SITE].views.parcel, request.match_info["id"])

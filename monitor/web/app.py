@@ -62,6 +62,8 @@ def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.App
             web.get("/api/watchlist", api.watchlist),
             web.get("/api/recommendations", api.recommendations),
             web.get(f"/api/recommendations/{_ID}", api.recommendation),
+            web.get("/api/outcomes", api.outcomes),
+            web.get("/api/outcomes/balance", api.balance),
             web.get(f"/api/parcels/{_ID}", api.parcel),
             web.get("/api/dead-letters", api.dead_letters),
             web.get("/api/health", api.health),

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from monitor import __version__
 from monitor.web import lists
 from monitor.web.records import Health, IncidentDetail, ParcelDetail, Problem, RecommendationDetail
-from monitor.wire.records import Channel, DeadLetter, Incident, Recommendation, WatchItem
+from monitor.wire.records import Balance, Channel, DeadLetter, Incident, Outcome, Recommendation, WatchItem
 
 Json = dict[str, Any]
 
@@ -22,11 +22,13 @@ _CHANNEL_SORT: Final = f"one of {', '.join(lists.CHANNEL_SORTS)}; `-` before it 
 def document() -> Json:
     """The OpenAPI document. Lists answer with arrays of contract records, single things with objects."""
     models: Sequence[type[BaseModel]] = (
+        Balance,
         Channel,
         DeadLetter,
         Health,
         Incident,
         IncidentDetail,
+        Outcome,
         ParcelDetail,
         Problem,
         Recommendation,
@@ -54,6 +56,13 @@ def document() -> Json:
             "/api/watchlist": _list(WatchItem, "Parcels to chase, the most urgent first.", lists.WATCH_FACETS),
             "/api/recommendations": _list(Recommendation, "What is advised for each lane, by lane.", lists.LANE_FACETS),
             "/api/recommendations/{id}": _one(RecommendationDetail, "One recommendation with its explanation."),
+            "/api/outcomes": _list(Outcome, "What accepted switches brought, the latest first.", ()),
+            "/api/outcomes/balance": {
+                "get": {
+                    "summary": "The accepted switches added up.",
+                    "responses": {"200": _content("The sum.", _ref(Balance))} | _problems(401),
+                }
+            },
             "/api/parcels/{id}": _one(ParcelDetail, "One parcel with its timeline."),
             "/api/dead-letters": _list(DeadLetter, "Input that could not be used, newest first.", lists.DEAD_FACETS),
             "/api/health": {

@@ -272,6 +272,52 @@ class CarrierFigures(Model):
     valid_to: Time | None = Field(description="Until when its offer holds; null without an end, or without an offer.")
 
 
+class Outcome(Model):
+    """What an accepted switch brought, beside what was forecast."""
+
+    recommendation_id: str = Field(description="Id of the recommendation that was accepted.")
+    lane: Lane = Field(description="Country and product.")
+    from_carrier: str = Field(min_length=1, description="Carrier that was left.")
+    to_carrier: str = Field(min_length=1, description="Carrier that was taken.")
+    accepted_at: Time = Field(description="When it was accepted.")
+    accepted_by: Name | None = Field(description="By whom; null without a name.")
+    share_to_move: _Share = Field(description="Share of the lane's parcels that was to be moved.")
+    state: Literal["too_early", "measured", "not_followed"] = Field(
+        description="`too_early` to tell; `measured`; `not_followed`: hardly any parcel was moved."
+    )
+    final: bool = Field(description="Whether it changes no more.")
+    as_of: Time | None = Field(description="Tick at which it was measured last; null before the first time.")
+    parcels: _Count = Field(description="Parcels of the new carrier in the whole weeks since.")
+    parcels_moved: _NotNegative = Field(description="Of these, those beyond its share before.")
+    against: Literal["same_days", "before"] | None = Field(
+        description="What the old carrier costs is measured on the `same_days`, or was known `before`; null until "
+        "measured."
+    )
+    forecast_per_parcel: Saving = Field(description="Saving per parcel that was forecast.")
+    saving_per_parcel: Saving | None = Field(description="Saving per parcel that was measured; null until then.")
+    probability_paid: _Share | None = Field(description="Probability that it paid; null until measured.")
+    saved: Saving | None = Field(description="Saved so far in all, not per parcel; null until measured.")
+    as_forecast: bool | None = Field(
+        description="Whether the measured saving lies within the forecast's interval, both doubts together."
+    )
+    regret_per_parcel: _NotNegative | None = Field(
+        description="What a parcel costs more than with the cheapest carrier that may be used; null until measured."
+    )
+
+
+class Balance(Model):
+    """The accepted switches of all lanes together."""
+
+    accepted: _Count = Field(description="Switches that people accepted.")
+    measured: _Count = Field(description="Of these, measured.")
+    paid: _Count = Field(description="Of the measured, those that saved.")
+    not_followed: _Count = Field(description="Of the accepted, those after which hardly any parcel was moved.")
+    as_forecast: _Count = Field(description="Of the measured, those within their forecast's interval.")
+    saved: list[Saving] = Field(description="Saved so far in all, by currency.")
+    regret_per_parcel: dict[str, _NotNegative] = Field(description="Mean regret of the measured, by currency.")
+    warning: str | None = Field(description="Said while advice was wrong too often; null else.")
+
+
 class Recommendation(Model):
     """Whether to move parcels of a lane to another carrier."""
 
@@ -298,6 +344,11 @@ class Recommendation(Model):
     since: Time | None = Field(None, description="Tick from which on it says the same.")
     answer: Literal["accept", "decline"] | None = Field(None, description="A person's answer; null if nobody gave one.")
     answered_by: Name | None = Field(None, description="Who gave it; null if nobody did, or without a name.")
+    answer_note: str | None = Field(None, description="The reason given with it; null without one.")
+    warning: str | None = Field(None, description="That too few accepted switches paid lately; null else.")
+    outcome: Outcome | None = Field(
+        None, description="What the last accepted switch of the lane brought; null if none was accepted."
+    )
     revision: _Count = Field(0, description="Rises with each change; readers keep the greatest.")
     promised_days: _NotNegative | None = Field(
         None, description="Days that all carriers are held to; null where nothing is promised."

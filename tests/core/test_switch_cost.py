@@ -11,7 +11,7 @@ import pytest
 from monitor.core import cells as c
 from monitor.core.switch.cost import Cost, of_beta, of_gamma
 from monitor.core.switch.counts import Counts
-from monitor.core.switch.posterior import Posterior, exposure, lateness, normal_cdf, of_nothing, pooled, update
+from monitor.core.switch.posterior import Posterior, complaint_share, lateness, normal_cdf, of_nothing, pooled, update
 from monitor.core.switch.terms import SwitchTerms, money
 
 TODAY = 20_000
@@ -143,7 +143,7 @@ def test_a_young_parcel_counts_by_the_share_of_complaints_up_to_its_age() -> Non
     total = np.array([100.0, 100.0, 100.0, 100.0, *([0.0] * 22)])
     registered = np.zeros((2, 26))
     registered[0, 0], registered[1, 3] = 100.0, 100.0
-    found = exposure(complaints, registered, total)
+    found = (registered * complaint_share(complaints, total)).sum(axis=1)
     assert found[0] == 0
     assert 60 < found[1] < 100
 

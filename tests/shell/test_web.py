@@ -6,13 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
-from made_records import HOSTILE_IDS, HOSTILE_NAME
+from made_records import HOSTILE_IDS, HOSTILE_NAME, made_accepted
 from made_views import EmptyViews, MadeViews
+from msgspec.structs import replace
 from web_client import Asker, Seen
 
+from monitor.core.switch.money import Money
 from monitor.web.words import link
 
 Start = Callable[..., Asker]
@@ -329,6 +332,21 @@ def test_the_style_is_served_once_and_by_its_content(ask: Start) -> None:
         assert answer.status == 200
         assert re.fullmatch(r"/static/[a-z.]+\?v=[0-9a-f]{12}", address)
         assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_what_accepted_switches_brought_stands_below_the_advice(ask: Start) -> None:
+    views = MadeViews()
+    asker = ask(views)
+    text = asker.ask("/recommendations").text
+    assert "Of 3 accepted switches 1 could be measured and 1 paid; 1 were as forecast." in text
+    assert "Saved so far: <span class=\"ratio\"><strong>126.45 USD" in text
+    assert "not followed" in text
+    assert "Advice was wrong too often" not in text
+    assert HOSTILE_NAME not in text
+    loss = Money(Decimal(-1), Decimal(-2), Decimal(0))
+    views.accepted = [("RU|tablet", replace(made_accepted()[0][1], advice_id=f"{n}", saving=loss)) for n in range(6)]
+    assert "Advice was wrong too often: of 6 measured switches only 0 paid." in asker.ask("/recommendations").text
+    assert "已采纳 6 次转换" in asker.ask("/recommendations?lang=zh").text
 
 
 def test_the_carriers_are_downloaded_as_a_table_filtered_as_the_page_is(ask: Start) -> None:

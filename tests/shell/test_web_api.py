@@ -18,6 +18,7 @@ LISTS = {
     "/api/incidents": "incident_rows",
     "/api/watchlist": "watch_rows",
     "/api/recommendations": "advice_rows",
+    "/api/outcomes": "outcome_rows",
     "/api/dead-letters": "dead_rows",
 }
 
@@ -39,7 +40,7 @@ def test_every_answer_matches_the_description(ask: Start, views: type[MadeViews]
     document = asker.ask("/api/openapi.json").json
     assert document["openapi"] == "3.1.0"
     asked = set()
-    for path in (*LISTS, "/api/health"):
+    for path in (*LISTS, "/api/outcomes/balance", "/api/health"):
         answer = asker.ask(path)
         assert answer.status == 200
         described(document, path, answer)

@@ -11,6 +11,7 @@ and, of a switch, its carriers stay the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from monitor.core.events import from_us
 from monitor.core.identity import hash64
 from monitor.core.incidents import Note
 from monitor.core.switch.carried import Carriage
+from monitor.core.switch.money import Money
+from monitor.core.switch.outcomes import Accepted, outcome_record
 from monitor.core.vocabulary import YEAR_2089_US
 
 SWITCH, STAY, INSUFFICIENT, NONE = "switch", "stay", "insufficient_data", "no_alternative"
@@ -40,14 +43,6 @@ STATUSES: Final = (
 )
 #: A person's answers.
 ANSWERS: Final = ("accept", "decline")
-
-
-class Money(Struct, array_like=True, frozen=True):
-    """An amount and its 90% interval, in the currency of the advice."""
-
-    value: Decimal
-    low: Decimal
-    high: Decimal
 
 
 class Figures(Struct, array_like=True):
@@ -94,14 +89,17 @@ class Advice(Struct, array_like=True):
     carriers: list[Figures]
     notes: list[Note] = []
     revision: int = 1
+    warning: str = ""  # that advice was wrong too often
 
 
 class Lane(Struct, array_like=True):
-    """State of a lane: what its parcels carried by carrier part, the advice, and when a carrier was advised away."""
+    """State of a lane: what its parcels carried by carrier part, the advice, when a carrier was advised away, and the
+    switches that were accepted, the oldest first."""
 
     carriages: dict[str, Carriage] = {}
     advice: Advice | None = None
     left: dict[str, int] = {}
+    accepted: list[Accepted] = []
 
 
 def advice_id(lane: str, decision: str, from_carrier: str, to_carrier: str, since_us: int) -> str:
@@ -117,19 +115,38 @@ def same(one: Advice, other: Advice) -> bool:
     )
 
 
+def accept(advice: Advice, note: Note) -> Accepted:
+    """The switch that a person accepted, from the ``advice`` as it stands."""
+    present = advice.carriers[0]
+    taken = next(one for one in advice.carriers if one.carrier == advice.to_carrier)
+    nothing = Money(Decimal(0), Decimal(0), Decimal(0))
+    return Accepted(
+        advice.advice_id,
+        advice.from_carrier,
+        advice.to_carrier,
+        note.recorded_us,
+        note.by,
+        advice.currency,
+        advice.share,
+        round(taken.parcels / sum(one.parcels for one in advice.carriers), 6),
+        advice.saving or nothing,
+        present.cost or nothing,
+        advice.promised_days,
+    )
+
+
 def answer(advice: Advice) -> Note | None:
     """The last answer of a person, if any."""
     return next((note for note in reversed(advice.notes) if note.what in ANSWERS), None)
 
 
 def _money(amount: Money | None, currency: str) -> dict[str, Any] | None:
-    if amount is None:
-        return None
-    return {"value": float(amount.value), "low": float(amount.low), "high": float(amount.high), "currency": currency}
+    return None if amount is None else amount.record(currency)
 
 
-def record(lane: str, advice: Advice) -> dict[str, Any]:
-    """The advice as ``recommendations.jsonl`` writes it. ``lane``: country, a bar, product."""
+def record(lane: str, advice: Advice, accepted: Sequence[Accepted] = ()) -> dict[str, Any]:
+    """The advice as ``recommendations.jsonl`` writes it. ``lane``: country, a bar, product; ``accepted``: the switches
+    of the lane."""
     country, product = lane.split("|")
     said = answer(advice)
     return {
@@ -147,6 +164,9 @@ def record(lane: str, advice: Advice) -> dict[str, Any]:
         "since": from_us(advice.since_us),
         "answer": None if said is None else said.what,
         "answered_by": None if said is None else said.by or None,
+        "answer_note": None if said is None else said.note or None,
+        "warning": advice.warning or None,
+        "outcome": outcome_record(lane, accepted[-1]) if accepted else None,
         "revision": advice.revision,
         "promised_days": advice.promised_days,
         "carriers": [figures_record(one, advice.currency) for one in advice.carriers],

@@ -18,12 +18,14 @@ from monitor.core.incidents import Incident, Note
 from monitor.core.params import Params
 from monitor.core.scope import groups_of
 from monitor.core.switch import carried
-from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, same
+from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, accept, same
 from monitor.core.switch.book import Book, Index, Offer, Rule, enter_offer, enter_rule, forget
 from monitor.core.switch.carried import LANE_DAYS, Sums
 from monitor.core.switch.counts import Counts
 from monitor.core.switch.deciding import Candidate, Moment, candidates, decide, is_comparable, price
 from monitor.core.switch.lane_rules import LaneRules
+from monitor.core.switch.measuring import is_open, measure
+from monitor.core.switch.outcomes import KEPT, balance, warning
 from monitor.core.switch.weighing import believe
 from monitor.core.vocabulary import DAY_US
 
@@ -95,15 +97,27 @@ class Advising:
         self._stirred |= incident.severity != "feed"
 
     def answer(self, target: str, note: Note) -> bool:
-        """Enter a person's decision about an advice; whether there is one with that id."""
+        """Enter a person's decision about an advice; whether there is one with that id.
+
+        A switch that is accepted is measured from then on, also when the advice is another; one that is declined
+        afterwards is not.
+        """
         for name in sorted(self._lanes):
             lane = self._lanes[name]
-            if lane.advice is not None and lane.advice.advice_id == target:
-                lane.advice.notes = [*lane.advice.notes, note]
-                lane.advice.revision += 1
-                self._lanes[name] = lane
-                self._put(name, lane.advice)
-                return True
+            advice = lane.advice if lane.advice is not None and lane.advice.advice_id == target else None
+            known = next((one for one in lane.accepted if one.advice_id == target), None)
+            if advice is None and (known is None or note.what != "decline"):
+                continue
+            if note.what == "decline":
+                lane.accepted = [one for one in lane.accepted if one.advice_id != target]
+            elif note.what == "accept" and known is None and advice is not None and advice.decision == SWITCH:
+                lane.accepted = [*lane.accepted, accept(advice, note)][-KEPT:]
+            if advice is not None:
+                advice.notes = [*advice.notes, note]
+                advice.revision += 1
+                self._put(name, advice)
+            self._lanes[name] = lane
+            return True
         return False
 
     # -- what is advised ---------------------------------------------------------------------------------------
@@ -129,7 +143,16 @@ class Advising:
         trouble = self._trouble()
         at_day = (at_us - self._header.lag_us) / DAY_US
         parcels = self._counts.registered(names, today, (LANE_DAYS, self._params.recent_days))
-        now = Moment(at_us, at_day, today, self._terms, parcels, lambda lane, part: _said(trouble, lane, part))
+        now = Moment(
+            at_us,
+            at_day,
+            today,
+            self._terms,
+            parcels,
+            lambda lane, part: _said(trouble, lane, part),
+            self._params.recent_days,
+            warning(balance(one for lane in self._lanes.values() for one in lane.accepted)),
+        )
         index = Index(self._book, at_us)
         plans: list[Plan] = []
         for name, parts in lanes.items():
@@ -143,19 +166,27 @@ class Advising:
             elif lane.advice is not None:
                 lane.advice = None
                 self._lanes[name] = lane
-        promises = self._price([plan for plan in plans if is_comparable(plan[2], self._terms)], trouble, now)
+        promises = self._price(plans, lanes, trouble, now)
         self._decide(plans, promises, now)
         self._drop_empty()
 
-    def _price(self, plans: list[Plan], trouble: Mapping[str, str], now: Moment) -> dict[str, float | None]:
-        """Work out what the carriers of some lanes cost; the promise of each lane."""
-        if not plans:
+    def _price(
+        self, plans: list[Plan], parts: Mapping[str, list[str]], trouble: Mapping[str, str], now: Moment
+    ) -> dict[str, float | None]:
+        """Work out what the carriers of comparable lanes cost, and what accepted switches brought; the promise of each
+        lane."""
+        priced = [plan for plan in plans if is_comparable(plan[2], self._terms)]
+        measured = [plan for plan in plans if is_open(plan[1])]
+        if not priced and not measured:
             return {}
         names = sorted(self._channels)
         troubled = frozenset(name for name in names if name in trouble)
         window = self._params.recent_days
         beliefs = believe(self._counts, names, troubled, self._lanes, self._terms, now.at_day, window)
-        return {name: price(name, lane, found, beliefs, now) for name, lane, found in plans}
+        for name, lane, found in measured:
+            measure(name, lane, found, parts[name], self._counts, beliefs, now)
+            self._lanes[name] = lane
+        return {name: price(name, lane, found, beliefs, now) for name, lane, found in priced}
 
     def _decide(self, plans: list[Plan], promises: Mapping[str, float | None], now: Moment) -> None:
         """Decide the lanes that save most first: they have the first claim on capacity."""
@@ -199,7 +230,11 @@ class Advising:
     def _drop_empty(self) -> None:
         for name in sorted(self._lanes):
             lane = self._lanes[name]
-            if lane.advice is None and not lane.left and not any(c.days or c.weeks for c in lane.carriages.values()):
+            if (
+                lane.advice is None
+                and not (lane.left or lane.accepted)
+                and not any(c.days or c.weeks for c in lane.carriages.values())
+            ):
                 del self._lanes[name]
 
 

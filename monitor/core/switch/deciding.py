@@ -20,13 +20,13 @@ from monitor.core.switch.advice import (
     Advice,
     Figures,
     Lane,
-    Money,
     advice_id,
     same,
 )
 from monitor.core.switch.book import ALWAYS, Offer
-from monitor.core.switch.cost import Z90, Cost, exact, of_beta, of_gamma
+from monitor.core.switch.cost import Cost, exact, of_beta, of_gamma
 from monitor.core.switch.lane_rules import Ban, LaneRules
+from monitor.core.switch.money import interval
 from monitor.core.switch.posterior import Posterior, lateness
 from monitor.core.switch.terms import UNITS, SwitchTerms, money
 from monitor.core.switch.weighing import Beliefs, mean_amount, usual_promise
@@ -96,15 +96,11 @@ class Candidate:
         )
 
 
-def interval(cost: Cost) -> Money:
-    """An amount with its 90% interval."""
-    return Money(money(cost.mean), money(cost.quantile(-Z90)), money(cost.quantile(Z90)))
-
-
 @dataclass(frozen=True, slots=True)
 class Moment:
     """What the lanes of one tick share. ``parcels``: channel → registered in the last 40 days, and in the whole look
-    back; ``trouble(lane, part)``: the open incident on a carrier there in words, or nothing."""
+    back; ``trouble(lane, part)``: the open incident on a carrier there in words, or nothing;
+    ``measured_days``: how long what a switch brings is measured; ``warning``: that advice was wrong too often."""
 
     at_us: int
     at_day: float
@@ -112,6 +108,8 @@ class Moment:
     terms: SwitchTerms
     parcels: Mapping[str, tuple[int, ...]]
     trouble: Callable[[str, str], str]
+    measured_days: int
+    warning: str = ""
 
 
 def candidates(name: str, rules: LaneRules, offered: list[str], parts: list[str], now: Moment) -> list[Candidate]:
@@ -153,36 +151,46 @@ def price(name: str, lane: Lane, found: list[Candidate], beliefs: Beliefs, now: 
     if promise is None:
         promise = usual_promise(every, terms, now.at_day)
     value = mean_amount("value", every, terms, now.at_day)
+    by_part = {one.part: one for one in found}
     for one in found:
-        one.postage = _postage(one, lane, now)
+        one.postage = postage_of(one.part, by_part, lane, now)
         if one is not present and not one.may_do(terms):
             continue
-        one.belief = belief = beliefs.of(name, one.part)
-        late = Cost(Decimal(0), Decimal(0), Decimal(0))
-        if promise is not None:
-            mean, variance, third = lateness(belief, np.array([promise]))
-            one.late_days = float(mean[0])
-            late = Cost(exact(one.late_days), exact(float(variance[0])), exact(float(third[0])))
-        lost, returned = of_beta(belief.lost[0]), of_beta(belief.returned[0])
-        arrives = max(_ONE - lost.mean - returned.mean, Decimal(0))
-        postage = one.postage or Decimal(0)
-        one.cost = (
-            Cost(postage, Decimal(0), Decimal(0))
-            + returned.times(postage)
-            + lost.times(terms.value if value is None else value)
-            + late.times(terms.late_per_day * arrives)
-            + of_gamma(belief.complained[0]).times(terms.complaint)
-        )
+        one.belief = beliefs.of(name, one.part)
+        one.cost, one.late_days = cost_of(one.belief, one.postage, promise, value, terms)
     return promise
 
 
-def _postage(one: Candidate, lane: Lane, now: Moment) -> Decimal | None:
-    """Of the offer that holds, else the mean of its parcels."""
-    offer = one.offer
+def cost_of(
+    belief: Posterior, price: Decimal | None, promise: float | None, value: Decimal | None, terms: SwitchTerms
+) -> tuple[Cost, float]:
+    """The cost of a parcel by a posterior (one row), and the days that one which arrives is late. ``price``: postage,
+    None where nobody knows it; ``promise``: days; ``value``: of the goods, None for that of the terms."""
+    postage = price or Decimal(0)
+    late, late_days = Cost(Decimal(0), Decimal(0), Decimal(0)), 0.0
+    if promise is not None:
+        mean, variance, third = lateness(belief, np.array([promise]))
+        late_days = float(mean[0])
+        late = Cost(exact(late_days), exact(float(variance[0])), exact(float(third[0])))
+    lost, returned = of_beta(belief.lost[0]), of_beta(belief.returned[0])
+    arrives = max(_ONE - lost.mean - returned.mean, Decimal(0))
+    cost = (
+        Cost(postage, Decimal(0), Decimal(0))
+        + returned.times(postage)
+        + lost.times(terms.value if value is None else value)
+        + late.times(terms.late_per_day * arrives)
+        + of_gamma(belief.complained[0]).times(terms.complaint)
+    )
+    return cost, late_days
+
+
+def postage_of(part: str, found: Mapping[str, Candidate], lane: Lane, now: Moment) -> Decimal | None:
+    """What a carrier asks: of the offer that holds, else the mean of its parcels. ``found``: the carriers by part."""
+    offer = found[part].offer if part in found else None
     if offer is not None and offer.postage >= 0:
         rate = now.terms.rate(offer.currency, now.today)
         return None if rate is None else rate * Decimal(offer.postage) / UNITS
-    mine = [lane.carriages[one.part]] if one.part in lane.carriages else []
+    mine = [lane.carriages[part]] if part in lane.carriages else []
     return mean_amount("postage", mine, now.terms, now.at_day)
 
 
@@ -249,6 +257,7 @@ def decide(
         now.at_us,
         promise,
         [one.figures() for one in found],
+        warning=now.warning if decision == SWITCH else "",
     )
     advice.reasons = reasons(advice, found, margin, now)
     return _continued(name, advice, before)
@@ -272,7 +281,7 @@ def _bar(part: str, kept: str, lane: Lane, present: Candidate, now: Moment) -> f
     if part == kept:
         return KEEP
     left = lane.left.get(part)
-    if left is not None and now.at_us - left <= BACK_DAYS * DAY_US:
+    if now.warning or (left is not None and now.at_us - left <= BACK_DAYS * DAY_US):
         return now.terms.back_probability
     return now.terms.probability
 
@@ -291,7 +300,7 @@ def _continued(name: str, advice: Advice, before: Advice | None) -> Advice:
 def reasons(advice: Advice, found: list[Candidate], margin: Decimal, now: Moment) -> list[str]:
     """Why, in sentences."""
     terms, present = now.terms, found[0]
-    out = []
+    out = [advice.warning] if advice.warning else []
     if present.ban is not None:
         out.append(f"{present.part}, in use now, may not be used: {present.ban.why}.")
     if present.trouble:

@@ -112,9 +112,10 @@ def of_nothing() -> Posterior:
     )
 
 
-def update(prior: Posterior, seen: Weighed, exposed: Floats, rounds: int = ROUNDS) -> Posterior:
+def update(prior: Posterior, seen: Weighed, exposed: Floats, rounds: int = ROUNDS, strength: float = 1.0) -> Posterior:
     """The posterior of each row, given a prior for each; ``exposed``: parcels by what share of their complaints would
-    have come by now."""
+    have come by now; ``strength``: of the usual weight of a prior."""
+    rate, time = KAPPA_RATE * strength, KAPPA_TIME * strength
     p0, r0, q0 = prior.means()
     mu0, var0 = prior.ln_days, prior.variance
     mu, var, p = mu0, var0, p0 / 4  # from "late, not lost": the other way round a fit may stay where it began
@@ -132,31 +133,31 @@ def update(prior: Posterior, seen: Weighed, exposed: Floats, rounds: int = ROUND
         info = beyond * (beyond - z)
         mean = mu[:, None] + sd * beyond
         square = np.square(mean) + np.square(sd) * np.maximum(1 - info, 0.0)
-        n = timed + weight.sum(axis=1) + KAPPA_TIME
-        mu_new = (first + (weight * mean).sum(axis=1) + KAPPA_TIME * mu0) / n
-        total = second + (weight * square).sum(axis=1) + KAPPA_TIME * (var0 + np.square(mu0))
+        n = timed + weight.sum(axis=1) + time
+        mu_new = (first + (weight * mean).sum(axis=1) + time * mu0) / n
+        total = second + (weight * square).sum(axis=1) + time * (var0 + np.square(mu0))
         mu, var = mu_new, np.clip(total / n - np.square(mu_new), 0.01, 1.0)
         lost_open = (seen.open * pi * gone).sum(axis=1)
         ended = timed + seen.untimed + seen.returned + seen.lost + lost_open
-        p = (KAPPA_RATE * p0 + seen.lost + lost_open) / (KAPPA_RATE + ended)
+        p = (rate * p0 + seen.lost + lost_open) / (rate + ended)
     ended = timed + seen.untimed + seen.returned + seen.lost + lost_open
     told = timed + (weight * np.clip(info, 0.0, 1.0)).sum(axis=1)
-    doubt = var / (KAPPA_TIME + told) + np.where(seen.weeks > 0, WEEK_SHOCK**2 / np.maximum(seen.weeks, 1.0), 0.0)
+    doubt = var / (time + told) + np.where(seen.weeks > 0, WEEK_SHOCK**2 / np.maximum(seen.weeks, 1.0), 0.0)
     return Posterior(
-        _beta(p0, seen.lost + lost_open, ended),
-        _beta(r0, seen.returned, ended),
-        np.stack((KAPPA_RATE * q0 + seen.complaints / DISPERSION, KAPPA_RATE + exposed / DISPERSION), axis=1),
+        _beta(p0, seen.lost + lost_open, ended, rate),
+        _beta(r0, seen.returned, ended, rate),
+        np.stack((rate * q0 + seen.complaints / DISPERSION, rate + exposed / DISPERSION), axis=1),
         mu,
         var,
         doubt,
-        0.5 / (KAPPA_TIME + told),
+        0.5 / (time + told),
         ended,
     )
 
 
-def _beta(mean: Floats, count: Floats, n: Floats) -> Floats:
-    hits = KAPPA_RATE * mean + count / DISPERSION
-    misses = KAPPA_RATE * (1 - mean) + np.maximum(n - count, 0.0) / DISPERSION
+def _beta(mean: Floats, count: Floats, n: Floats, rate: float) -> Floats:
+    hits = rate * mean + count / DISPERSION
+    misses = rate * (1 - mean) + np.maximum(n - count, 0.0) / DISPERSION
     return np.stack((hits, misses), axis=1)
 
 
@@ -174,20 +175,18 @@ def pooled(seen: Weighed, place: Ints, size: int) -> Weighed:
     return Weighed(**sums, weeks=weeks)
 
 
-def exposure(ages: Sequence[float], registered: Floats, total: Floats) -> Floats:
-    """Parcels by row, each counting by the share of its complaints that come up to its age.
+def complaint_share(ages: Sequence[float], total: Floats) -> Floats:
+    """The share of a parcel's complaints that come up to an age, ``[week of age]``.
 
-    ``ages``: weighted complaints by week of age, of all channels; ``registered`` ``[row, week of age]``; ``total``
-    ``[week of age]`` of all. The share is the cumulative hazard of complaining, complaints over parcels that
-    reached the age.
+    ``ages``: weighted complaints by week of age; ``total``: parcels likewise, of all channels. It is the cumulative
+    hazard of complaining, complaints over parcels that reached the age.
     """
     reached = np.cumsum(total[::-1])[::-1]
     hazard = np.where(reached > 0, np.asarray(ages) / np.maximum(reached, 1e-9), 0.0)
     so_far = np.cumsum(hazard) - hazard / 2
     whole = float(hazard.sum())
-    share = so_far / whole if whole > 0 else np.minimum((np.arange(len(ages)) + 0.5) / 6, 1.0)
-    found: Floats = (registered * share).sum(axis=1)
-    return found
+    share: Floats = so_far / whole if whole > 0 else np.minimum((np.arange(len(ages)) + 0.5) / 6, 1.0)
+    return share
 
 
 def lateness(posterior: Posterior, promise: Floats) -> tuple[Floats, Floats, Floats]:

@@ -22,10 +22,12 @@ TROUBLED_HALF_LIFE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """Posteriors by channel."""
+    """Posteriors by channel, of it and of its country, and the share of complaints that come up to a week of age."""
 
     rows: Mapping[str, int]
     channels: pos.Posterior
+    countries: pos.Posterior
+    complaint_share: Floats
 
     def of(self, lane: str, part: str) -> pos.Posterior:
         """The posterior of a carrier part that has had parcels on a lane, as one row."""
@@ -46,9 +48,8 @@ def believe(
     order = np.array([counts.rows[name] for name in names], dtype=np.int64)
     half_lives = np.array([TROUBLED_HALF_LIFE if name in troubled else terms.half_life_days for name in names])
     seen = counts.weigh(order, at_day, window_days, np.minimum(half_lives, terms.half_life_days))
-    exposed = pos.exposure(
-        _complaint_ages(lanes, terms, at_day), seen.registered, seen.registered.sum(axis=0, keepdims=False)
-    )
+    share = pos.complaint_share(_complaint_ages(lanes, terms, at_day), seen.registered.sum(axis=0))
+    exposed: Floats = (seen.registered * share).sum(axis=1)
     keys = [("|", f"{n.split('|', 1)[0]}|", "{0}|{2}".format(*n.split("|"))) for n in names]
     belief = pos.of_nothing()
     above, parent = np.zeros(1, dtype=np.int64), np.zeros(len(names), dtype=np.int64)
@@ -65,13 +66,13 @@ def believe(
         levels.append(belief)
         parent = place
     # The prior of a channel is what the other lanes of its carrier in the country say: not what it says itself.
-    prior = levels[1].take(above[parent])
+    countries = prior = levels[1].take(above[parent])
     if len(above) < len(names):
         pool, pool_exposed = pos.pooled(seen, parent, len(above)), _pool(exposed, parent, len(above))
         rest = pool.take(parent).less(seen)
         prior = pos.update(prior, rest, np.maximum(pool_exposed[parent] - exposed, 0.0))
     channels = pos.update(prior, seen, exposed)
-    return Beliefs({name: at for at, name in enumerate(names)}, channels)
+    return Beliefs({name: at for at, name in enumerate(names)}, channels, countries, share)
 
 
 def _pool(values: Floats, place: Ints, size: int) -> Floats:
