@@ -36,6 +36,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--config", type=_FILE, metavar="CONFIG", help="Settings (TOML).")
 @click.option("--compare", type=_FILE, metavar="CONFIG2", help="Run again with these settings and show both.")
+@click.option("--switch", is_flag=True, help="Also estimate what following the advice about carriers would have saved.")
 @click.option("--until", metavar="TIME", help="Take what was recorded up to and including this time (RFC 3339).")
 @json_option
 def backtest(
@@ -44,6 +45,7 @@ def backtest(
     truth: Path | None,
     config: Path | None,
     compare: Path | None,
+    switch: bool,
     until: str | None,
     as_json: bool,
 ) -> None:
@@ -67,7 +69,7 @@ def backtest(
         if compare is not None and "-" in files:
             raise WrongUse("--compare reads the files twice; standard input can be read only once.")
         planted = _planted(files, truth)
-        tested = _run(files, first, until_us, planted, config)
+        tested = _run(files, first, until_us, planted, config, switch)
         if compare is not None and second is not None:
             other = _run(files, second, until_us, planted, compare).record
             fields = {name: getattr(other, name) for name in BacktestRun.model_fields}
@@ -91,7 +93,12 @@ def backtest(
 
 
 def _run(
-    files: Sequence[str], params: Params, until_us: int | None, planted: list[Planted] | None, config: Path | None
+    files: Sequence[str],
+    params: Params,
+    until_us: int | None,
+    planted: list[Planted] | None,
+    config: Path | None,
+    switch: bool = False,
 ) -> Tested:
     """One run over the files."""
     reading, folding = Progress("{0:,} events read"), Progress("{0:,} of {1:,} events folded")
@@ -102,7 +109,9 @@ def _run(
         reading.clear()
 
     name = None if config is None else config.name
-    tested = run_backtest(params, fill, until_us=until_us, planted=planted, config=name, progress=folding)
+    tested = run_backtest(
+        params, fill, until_us=until_us, planted=planted, config=name, switch=switch, progress=folding
+    )
     folding.clear()
     return tested
 

@@ -39,6 +39,18 @@ def print_report(backtest: Backtest) -> None:
         _print_comparison(record, t)
     _print_degradations(record, t)
     _print_incidents(record, t)
+    if record["switch"] is not None:
+        _print_switch(record["switch"], t)
+
+
+def _print_switch(switch: Record, t: Translator) -> None:
+    click.echo(f"\n{t('switchback.title')}")
+    for sentence in report.switch_sentences(switch, t):
+        click.echo(sentence)
+    if switch["lanes"]:
+        click.echo()
+        print_table(report.switch_heads(t), report.switch_rows(switch, t)[:MOST_ROWS], empty="")
+        _print_rest(len(switch["lanes"]))
 
 
 def _print_comparison(record: Record, t: Translator) -> None:

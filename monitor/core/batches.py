@@ -1,8 +1,8 @@
 """Hand-over batches: one of which many parcels get no first scan, while what was handed over beside it does.
 
 The parcels of a batch on one channel are a *pair*. With x the least hazards of a first scan of the days that a parcel
-waited, S = exp(−Σ x) is the chance that it has none yet, and what is *missing* of a pair are its parcels without a scan
-beyond Σ S. A batch is named in two ways:
+waited (days in holiday windows count nothing), S = exp(−Σ x) is the chance that it has none yet, and what is *missing*
+of a pair are its parcels without a scan beyond Σ S. A batch is named in two ways:
 
 - **Instead of what it explains.** A channel (or a forwarder) is about to be paged for missing first scans, and of what
   is missing there one batch is missing ``SHARE`` or more: the page goes to the batch. What it explained of a channel is
@@ -148,7 +148,7 @@ class Batches:
             self._pairs = _no_pairs()
             return
         channel = np.array([rows[channel_in(name)] for name in names])
-        first, judged = found.first[channel], found.judged[channel, 0]
+        first, judged = found.first[channel], found.judged[channel, 0] & ~found.special[channel, 0]
         handed, unscanned = np.zeros((2, len(names), AGES), dtype=np.int64)
         waited = np.zeros((len(names), AGES))
         for i, name in enumerate(names):

@@ -91,6 +91,23 @@ class Observer(Protocol):
         """The tick at ``tick_us`` was closed: all events recorded up to it are in ``world``, and no later one."""
 
 
+class Observers:
+    """Several that look on together."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def saw(self, event: Event, recorded_us: int, refused: bool) -> None:
+        """See :class:`Observer`."""
+        for one in self._observers:
+            one.saw(event, recorded_us, refused)
+
+    def closed(self, tick_us: int, world: World) -> None:
+        """See :class:`Observer`."""
+        for one in self._observers:
+            one.closed(tick_us, world)
+
+
 class Replay:
     """Collects lines, then folds them. Memory: the bytes of the events, about 60 more for each, and the state.
 

@@ -172,6 +172,63 @@ def verdict(right: bool | None) -> str:
     return "undecided" if right is None else "right" if right else "wrong"
 
 
+def switch_sentences(switch: Record, t: Translator) -> list[str]:
+    """What following the advice about carriers would have saved, in sentences."""
+    verdict = switch["verdict"]
+    if verdict == "none_advised":
+        return [t("switchback.none_advised")]
+    saved = switch["saved"]
+    amount = {name: number(abs(saved[name]), 0) for name in ("value", "low", "high")}
+    if verdict == "costs":
+        amount["low"], amount["high"] = amount["high"], amount["low"]
+    elif verdict == "cannot_tell":
+        amount = {name: number(saved[name], 0) for name in amount}
+    moved = number(switch["parcels_moved"], 0)
+    out = [t(f"switchback.{verdict}", currency=switch["currency"], parcels=moved, **amount)]
+    if switch["parcels_untold"]:
+        whole = switch["parcels_moved"] + switch["parcels_untold"]
+        out.append(t("switchback.untold", share=percent(switch["parcels_untold"] / whole)))
+    if switch["judged"]:
+        out.append(t("switchback.advice", n=switch["judged"], paid=switch["paid"], as_forecast=switch["as_forecast"]))
+    if any(one["imbalances"] for one in switch["lanes"]):
+        out.append(t("switchback.imbalanced"))
+    out.append(
+        t(
+            "switchback.basis",
+            parcels=number(switch["parcels"]),
+            left=number(switch["parcels_left_out"]),
+        )
+    )
+    return out
+
+
+def switch_heads(t: Translator) -> list[str]:
+    """Columns of the lanes on which a switch was advised."""
+    return [t(f"switchback.{name}") for name in ("lane", "days", "moved", "untold_parcels", "saved", "remarks")]
+
+
+def switch_rows(switch: Record, t: Translator) -> list[list[str]]:
+    """Their rows, those with most parcels moved first."""
+    rows = sorted(switch["lanes"], key=lambda one: (-one["parcels_moved"], str(one["lane"])))
+    return [
+        [
+            f"{one['lane']['country']} {one['lane']['product']}",
+            number(one["days"]),
+            number(one["parcels_moved"], 0),
+            number(one["parcels_untold"], 0),
+            _total(one["saved"], t),
+            "; ".join([*([one["why_not"]] if one["why_not"] else []), *one["imbalances"]]),
+        ]
+        for one in rows
+    ]
+
+
+def _total(saved: Record | None, t: Translator) -> str:
+    if saved is None:
+        return t("switchback.unknown")
+    return f"{number(saved['value'], 0)} ({number(saved['low'], 0)} … {number(saved['high'], 0)})"
+
+
 def render(backtest: Backtest, gallery: Gallery) -> str:
     """The page: one file that loads nothing, with both languages in it."""
     record = backtest.model_dump(mode="json")
@@ -202,4 +259,7 @@ _WORDS: Final = {
     "rule_heads": rule_heads,
     "rule_rows": rule_rows,
     "verdict": verdict,
+    "switch_sentences": switch_sentences,
+    "switch_heads": switch_heads,
+    "switch_rows": switch_rows,
 }

@@ -11,13 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from monitor.wire.fields import Model, Time
-from monitor.wire.records import Mode, Scope, Severity
+from monitor.wire.records import Lane, Mode, Saving, Scope, Severity
 
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Days = Annotated[float, Field(allow_inf_nan=False, description="Days of 24 hours.")]
 
+SwitchVerdict = Literal["saves", "costs", "cannot_tell", "none_advised"]
 Outcome = Literal["paged_before_alarm", "paged_after_alarm", "paged_without_alarm", "missed", "not_judged"]
 
 
@@ -178,11 +180,63 @@ class BacktestRun(Model):
     summary: BacktestSummary = Field(description="The figures of the whole run.")
 
 
+class SwitchLane(Model):
+    """A lane on which a switch was advised."""
+
+    lane: Lane = Field(description="Country and product.")
+    days: _Count = Field(description="Days on which a switch was advised and parcels were registered.")
+    horizon_days: _Count = Field(description="A parcel silent for so many days is taken as lost; 99% arrive before.")
+    parcels_moved: _NotNegative = Field(description="Parcels that would have moved and of which the log can tell.")
+    parcels_untold: _NotNegative = Field(description="Parcels that would have moved to a carrier with too few to tell.")
+    saved: Saving | None = Field(description="What that would have saved, in all; null where the log cannot tell.")
+    imbalances: list[str] = Field(description="What the two carriers were given that differs: the estimate may err.")
+    why_not: str | None = Field(description="Why the log cannot tell; null where it can.")
+
+
+class SwitchAdvice(Model):
+    """An advice to switch as it was first given, and whether its forecast came true."""
+
+    recommendation_id: str = Field(description="Its id.")
+    lane: Lane = Field(description="Country and product.")
+    given: Time = Field(description="Midnight at which it was given.")
+    from_carrier: str = Field(description="Carrier in use.")
+    to_carrier: str = Field(description="Carrier that was advised.")
+    forecast_per_parcel: Saving = Field(description="Saving a parcel that was forecast.")
+    saving_per_parcel: Saving | None = Field(
+        description="What parcels of both carriers of the 45 days after it differed by; null where too few were seen."
+    )
+    as_forecast: bool | None = Field(
+        description="Whether that lies within the forecast's interval, both doubts together; null where not known."
+    )
+
+
+class SwitchBacktest(Model):
+    """What following all advice to switch would have saved: an estimate from a log in which it was not followed."""
+
+    currency: str = Field(description="ISO 4217 code of all amounts.")
+    parcels: _Count = Field(description="Parcels of the lanes on which a switch was advised, old enough to tell.")
+    parcels_left_out: _Count = Field(description="Parcels of these lanes that are too young to tell.")
+    parcels_moved: _NotNegative = Field(description="Parcels that would have moved and of which the log can tell.")
+    parcels_untold: _NotNegative = Field(description="Parcels that would have moved and of which it cannot.")
+    saved: Saving = Field(description="What following would have saved, in all, with its 90% interval.")
+    verdict: SwitchVerdict = Field(
+        description="`cannot_tell` where the interval holds 0, or nothing moved can be told of."
+    )
+    lanes: list[SwitchLane] = Field(description="Lanes on which a switch was advised, by lane.")
+    advice: list[SwitchAdvice] = Field(description="Each advice, by lane and time.")
+    judged: _Count = Field(description="Advice of which it is known whether its forecast came true.")
+    paid: _Count = Field(description="Of these, those that saved.")
+    as_forecast: _Count = Field(description="Of these, those within their forecast.")
+
+
 class Backtest(BacktestRun):
     """What would have been alerted, when, and how many days before complaints."""
 
     as_of: Time | None = Field(description="`--until`, else the last recordedtime; null without events.")
     dead_letters: _Count = Field(description="Records that could not be used.")
+    switch: SwitchBacktest | None = Field(
+        None, description="What following the advice about carriers would have saved."
+    )
     compared: BacktestRun | None = Field(None, description="The same log under the settings of `--compare`.")
 
 

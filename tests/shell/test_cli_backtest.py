@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hand_logs import complained, registered, validator
 from made_events import write_lines
+from made_lanes import BAD, GOOD, parcels
 
 from monitor.cli.main import main
 from monitor.connectors.files import read_events
@@ -273,6 +274,23 @@ def test_a_log_without_complaints_says_so(tmp_path: Path) -> None:
     assert (told["summary"]["precision"], told["summary"]["missed"], told["summary"]["complaints"]) == (None, 0, 0)
     assert "holds no complaints" in run(log).stdout
     assert "holds no complaints" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+def test_what_following_the_advice_would_have_saved_is_estimated_when_asked_for(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "lane.jsonl", parcels(GOOD, BAD, days=100, product=HOSTILE.replace("|", "")))
+    assert printed(path)["switch"] is None
+    told, html = printed(path, "--switch", "--html", tmp_path / "report.html"), tmp_path / "report.html"
+    assert told["switch"]["verdict"] == "saves"
+    assert told["switch"]["saved"]["low"] > 0
+    (lane,) = told["switch"]["lanes"]
+    assert lane["parcels_moved"] > 50
+    text = run(path, "--switch").stdout
+    assert "Had the advice about carriers been followed\nIt would have saved" in text
+    assert "would have saved" not in run(path).stdout
+    page = html.read_text(encoding="utf-8")
+    assert "Had the advice about carriers been followed" in page
+    assert "若采纳换承运商建议" in page
+    assert HOSTILE not in page
 
 
 def test_an_empty_log_is_no_error(tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_what_accepted_switches_brought_stands_below_the_advice(ask: Start) -> N
     asker = ask(views)
     text = asker.ask("/recommendations").text
     assert "Of 3 accepted switches 1 could be measured and 1 paid; 1 were as forecast." in text
-    assert "Saved so far: <span class=\"ratio\"><strong>126.45 USD" in text
+    assert 'Saved so far: <span class="ratio"><strong>126.45 USD' in text
     assert "not followed" in text
     assert "Advice was wrong too often" not in text
     assert HOSTILE_NAME not in text
