@@ -33,6 +33,7 @@ from monitor.settings_model import (
     LoggingSection,
     LogSection,
     NotifySection,
+    PushSection,
     Setting,
     WebSection,
     describe,
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     live: LiveSection = Field(default_factory=LiveSection)
     web: WebSection = Field(default_factory=WebSection)
     notify: NotifySection = Field(default_factory=NotifySection)
+    push: PushSection = Field(default_factory=PushSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
 
     @classmethod

@@ -256,6 +256,38 @@ class NotifySection(_Section):
         return frozenset(every[: {"page": 1, "ticket": 2, "all": 3}[self.severities]])
 
 
+class PushSection(_Section):
+    """``[push]``: the table of carriers for a shipping system, sent by ``channel-monitor push``."""
+
+    url: SecretStr | None = Field(None, description="where the table is posted: https://…; it may hold a token")
+    secret: SecretStr | None = Field(
+        None, description="what it is signed with: whsec_ and base64 of 24 to 64 bytes; better set by variable or file"
+    )
+    secret_file: Path | None = Field(None, description="file that holds the secret")
+    timeout_s: Number = Field(20.0, ge=0.1, le=300, description="seconds to wait for a connection, and for an answer")
+    repeat_hours: Number = Field(24.0, ge=1, le=168, description="hours after which an equal table is sent again")
+    state: Path | None = Field(
+        None, description="file that says which table arrived last; without it push.json in log.data or --data"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> PushSection:
+        if self.secret is not None and self.secret_file is not None:
+            raise PydanticCustomError("token", "give secret or secret_file, not both")
+        if self.url is not None and not self.url.get_secret_value().startswith(("https://", "http://")):
+            raise PydanticCustomError("url", "url must begin with https:// or http://")
+        return self
+
+    def signing_secret(self) -> str | None:
+        """The secret; None when there is none. Raises :class:`ConfigError`."""
+        if self.secret_file is None:
+            return None if self.secret is None else self.secret.get_secret_value()
+        try:
+            return self.secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"push.secret_file: {why_unreadable(error, self.secret_file)}."]) from None
+
+
 class LoggingSection(_Section):
     """``[logging]``: the monitor's own log lines, on stderr."""
 
@@ -271,6 +303,7 @@ SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "live": LiveSection,
     "web": WebSection,
     "notify": NotifySection,
+    "push": PushSection,
     "logging": LoggingSection,
 }
 

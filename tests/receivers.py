@@ -22,6 +22,7 @@ class Receiver:
         self.taken: list[dict[str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self._over = threading.Event()
         receiver = self
 
@@ -37,7 +38,9 @@ class Receiver:
         self.port: int = self._server.server_port
 
     def _take(self, request: BaseHTTPRequestHandler) -> None:
-        said = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        said = json.loads(body)
+        self.requests.append((dict(request.headers), body))
         self.asked.append(said)
         self.paths.append(request.path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -15,6 +15,7 @@ from monitor.cli.letters import open_letters
 from monitor.cli.logs import quiet
 from monitor.cli.notify import look_at_sinks
 from monitor.cli.places import Place, kafka_settings, place_option
+from monitor.cli.push import look_at_push
 from monitor.cli.whole_log import world_of
 from monitor.live.state import saved_state, unfolded
 from monitor.live.version import state_version
@@ -53,6 +54,7 @@ def check(config: Path | None, place: Place, replayed: bool, as_json: bool) -> N
             findings += _look_at_brokers(settings, broker, replayed)
         findings.append(_look_at_port(settings))
         findings += look_at_sinks(settings, place)
+        findings += look_at_push(settings, place)
     if as_json:
         click.echo(json.dumps([{"what": w, "ok": ok, "detail": text} for w, ok, text in findings], ensure_ascii=False))
     else:

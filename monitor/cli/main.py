@@ -15,6 +15,7 @@ from monitor.cli.common import FoundProblem, Verbs
 VERBS: Final[dict[str, str]] = {
     "run": "monitor.cli.run:run",
     "notify": "monitor.cli.notify:notify",
+    "push": "monitor.cli.push:push",
     "ingest": "monitor.cli.ingest:ingest",
     "replay": "monitor.cli.replay:replay",
     "backtest": "monitor.cli.backtest:backtest",

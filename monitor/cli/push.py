@@ -1,0 +1,121 @@
+"""``channel-monitor push``: the table of carriers, sent to a shipping system whenever it changes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from monitor.cli.common import FoundProblem, WrongUse
+from monitor.cli.logs import configure
+from monitor.cli.places import Place, opened, place_option
+from monitor.live.views import LiveViews
+from monitor.log.embedded import EmbeddedLog
+from monitor.log.protocol import Log
+from monitor.log.records import LogError
+from monitor.push.message import SecretError, key_of, test_event
+from monitor.push.pusher import FILE_NAME, SOURCE, Pusher, PushError, arrived
+from monitor.read.routing import routing_rows
+from monitor.settings import ConfigError, Settings, load_settings
+
+_LOOK_S: Final = 0.5
+Finding = tuple[str, bool, str]
+
+
+@click.command()
+@place_option
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Settings (TOML).")
+@click.option("--test", "testing", is_flag=True, help="Send an event without rows that says it is a test, and end.")
+def push(place: Place, config: Path | None, testing: bool) -> None:
+    """Send the carriers of every lane to a shipping system when they change. Ctrl-C ends it.
+
+    It runs beside `run`, one for a log. The table is that of `recommend --export FILE.json`, in a CloudEvent signed
+    by the Standard Webhooks scheme, posted to push.url. It is sent at least once, and daily, for its rows end; a
+    receiver that does not take it is tried again for as long as it takes.
+    """
+    try:
+        settings = load_settings(config)
+        pusher = pusher_of(settings, place)
+        if pusher is None:
+            raise WrongUse("There is nobody to push to: set push.url and push.secret_file.")
+        configure(settings.logging.level, as_json=settings.logging.as_json)
+        if testing:
+            problem, _ = pusher.send(test_event(int(time.time()) * 1_000_000, SOURCE))
+            if problem:
+                raise FoundProblem(f"The receiver did not take the test: {problem}.")
+            click.echo("The receiver took the test.")
+            return
+        _follow(settings, place, pusher)
+    except ConfigError as error:
+        raise WrongUse(str(error)) from None
+    except (LogError, PushError) as error:
+        raise FoundProblem(str(error)) from None
+
+
+def pusher_of(settings: Settings, place: Place) -> Pusher | None:
+    """Made ready by the settings; None where nothing is to be pushed. Raises :class:`ConfigError`, ``PushError``."""
+    ours = settings.push
+    if ours.url is None:
+        return None
+    secret = ours.signing_secret()
+    if secret is None:
+        raise ConfigError(["push.secret: there is none; set push.secret_file, or CHANNEL_MONITOR_PUSH__SECRET."])
+    try:
+        key = key_of(secret)
+    except SecretError as error:
+        raise ConfigError([f"push.secret: {error}."]) from None
+    url = ours.url.get_secret_value()
+    return Pusher(url, key, state_path(settings, place), ours.timeout_s, 3_600 * ours.repeat_hours, time.time)
+
+
+def state_path(settings: Settings, place: Place) -> Path:
+    """The file that says what arrived last. Raises :class:`WrongUse` on Kafka, unless the settings say."""
+    state: Path | None = settings.push.state
+    if state is not None:
+        return state
+    if place.broker_of(settings) is not None:
+        raise WrongUse("On Kafka say where it is to be kept what arrived last: set push.state to a file.")
+    return place.directory_of(settings) / FILE_NAME
+
+
+def look_at_push(settings: Settings, place: Place) -> list[Finding]:
+    """What ``check`` says of the push; nothing where nothing is to be pushed."""
+    try:
+        if pusher_of(settings, place) is None:
+            return []
+        last = arrived(state_path(settings, place))
+    except (ConfigError, PushError, WrongUse) as error:
+        return [("push", False, str(error).rstrip(".") + ".")]
+    when = time.strftime("on %Y-%m-%d at %H:%M UTC", time.gmtime(last.at_s)) if last.at_s else "never"
+    return [("push", True, f"The table of carriers arrived last {when}. Try the receiver: push --test.")]
+
+
+def _follow(settings: Settings, place: Place, pusher: Pusher) -> None:
+    """Until it is told to stop. Raises ``LogError``, ``PushError``."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with opened(settings, place):  # there is a log; if not, say so now
+        pass
+
+    def open_log() -> Log:
+        if place.broker_of(settings) is None:
+            return EmbeddedLog.open(place.directory_of(settings), create=False, read_only=True)
+        return opened(settings, place)
+
+    views = LiveViews(open_log, settings.params(), lambda: {"ready": True, "reasons": []}, dict)
+    views.start()
+    click.echo("Pushing the table of carriers. Ctrl-C ends it.", err=True)
+    try:
+        while not stop.wait(_LOOK_S):
+            as_of = views.as_of()
+            if as_of is not None:
+                pusher.offer(routing_rows(views.recommendations()), as_of)
+            if ended := views.ended():
+                raise LogError(ended)
+    finally:
+        views.stop()

@@ -1,0 +1,1 @@
+"""Pushes the table of carriers to a shipping system whenever it changes."""
