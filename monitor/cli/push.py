@@ -90,8 +90,12 @@ def look_at_push(settings: Settings, place: Place) -> list[Finding]:
         last = arrived(state_path(settings, place))
     except (ConfigError, PushError, WrongUse) as error:
         return [("push", False, str(error).rstrip(".") + ".")]
-    when = time.strftime("on %Y-%m-%d at %H:%M UTC", time.gmtime(last.at_s)) if last.at_s else "never"
-    return [("push", True, f"The table of carriers arrived last {when}. Try the receiver: push --test.")]
+    when = (
+        time.strftime("arrived on %Y-%m-%d at %H:%M UTC", time.gmtime(last.at_s))
+        if last.at_s
+        else "has not arrived yet"
+    )
+    return [("push", True, f"The table of carriers {when}. Try the receiver: push --test.")]
 
 
 def _follow(settings: Settings, place: Place, pusher: Pusher) -> None:

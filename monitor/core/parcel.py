@@ -291,6 +291,13 @@ def add_difference(
                 pair[old] = pair.get(old, 0) - 1
 
 
+def handed_over(p: Parcel) -> list[tuple[str, int]]:
+    """What a registered parcel counts for besides its channel: scopes, each with a cell."""
+    cohort = p.registered_us // DAY_US
+    out = [(scope, c.cell(c.ENTER, cohort)) for scope in _hand_over(p)]
+    return [*out, (batch_scope(p.batch), c.cell(c.PARCEL_DAY, cohort))] if p.batch else out
+
+
 def _hand_over(p: Parcel) -> list[str]:
     """Scopes of the parcels of its forwarder and of its batch on its channel."""
     out = [forwarder_scope(p.forwarder, p.channel)] if p.forwarder else []

@@ -54,12 +54,12 @@ from monitor.core.parcel import (
     cells_of,
     constant_cells,
     feed_of,
+    handed_over,
     next_due,
     outcome,
     part_of,
     see_rare,
 )
-from monitor.core.scope import batch_scope, forwarder_scope
 from monitor.core.switch.carried import carried, complained
 from monitor.core.things import EVENTS, Things, thing_of
 from monitor.core.vocabulary import DAY_US, HOUR_US, ORIGIN, YEAR_2000_US
@@ -218,12 +218,8 @@ class ParcelFold:
         for key in constant_cells(parcel):
             cells[key] = cells.get(key, 0) + 1
         self._ledger.carry(parcel.channel, carried(data), time // DAY_US)
-        cohort = parcel.registered_us // DAY_US
-        if parcel.forwarder:
-            self._ledger.add(forwarder_scope(parcel.forwarder, parcel.channel), c.cell(c.ENTER, cohort), 1)
-        if parcel.batch:
-            self._ledger.add(batch_scope(parcel.batch, parcel.channel), c.cell(c.ENTER, cohort), 1)
-            self._ledger.add(batch_scope(parcel.batch), c.cell(c.PARCEL_DAY, cohort), 1)
+        for scope, cell in handed_over(parcel):
+            self._ledger.add(scope, cell, 1)
         self._differ(parcel, NO_CELLS)
         self._schedule(parcel_id, parcel)
         if data.order_id is not None:

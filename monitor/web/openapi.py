@@ -11,7 +11,8 @@ from pydantic.json_schema import models_json_schema
 from monitor import __version__
 from monitor.web import lists
 from monitor.web.records import Health, IncidentDetail, ParcelDetail, Problem, RecommendationDetail
-from monitor.wire.records import Balance, Channel, DeadLetter, Incident, Outcome, Recommendation, WatchItem
+from monitor.wire.recommendations import Balance, Outcome, Recommendation
+from monitor.wire.records import Channel, DeadLetter, Incident, WatchItem
 
 Json = dict[str, Any]
 

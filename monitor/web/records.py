@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from monitor.wire.fields import Model, Time
-from monitor.wire.records import Incident, LogPosition, Recommendation
+from monitor.wire.recommendations import Recommendation
+from monitor.wire.records import Incident, LogPosition
 
 
 class IncidentDetail(Incident):

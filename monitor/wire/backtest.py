@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from monitor.wire.fields import Model, Time
-from monitor.wire.records import Lane, Mode, Saving, Scope, Severity
+from monitor.wire.recommendations import Lane, Saving
+from monitor.wire.records import Mode, Scope, Severity
 
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]

@@ -118,7 +118,7 @@ def test_silence_and_absence_are_told_without_the_address(tmp_path: Path) -> Non
 def test_a_state_that_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "push.json").write_bytes(b"{")
     with Receiver(200) as receiver:
-        with pytest.raises(PushError, match="cannot be read.*remove it"):
+        with pytest.raises(PushError, match=r"cannot be read.*remove it"):
             pusher(receiver, tmp_path, Clock())
         ours = pusher(receiver, tmp_path / "nowhere", Clock())
         with pytest.raises(PushError, match="cannot be written"):

@@ -19,7 +19,8 @@ from monitor.web.i18n import HTML_LANG, Translator, catalogue, choose
 from monitor.web.render import MENU
 from monitor.web.settings import LANGUAGES
 from monitor.web.words import clock_text, evidence_sentence, link, position_text, scope_text
-from monitor.wire.records import CarrierStatus, Mode, ScopeKind, Severity, Status, Verdict
+from monitor.wire.recommendations import CarrierStatus, Verdict
+from monitor.wire.records import Mode, ScopeKind, Severity, Status
 
 WEB = Path(monitor.web.__file__).parent
 NOTIFY = Path(monitor.notify.__file__).parent

@@ -7,7 +7,7 @@ from monitor.core.vocabulary import DAY_US
 from monitor.replay.backtest.facts import moment
 from monitor.replay.offpolicy.estimate import AdviceFound, Estimate, LaneFound
 from monitor.wire.backtest import SwitchAdvice, SwitchBacktest, SwitchLane, SwitchVerdict
-from monitor.wire.records import Lane, Saving
+from monitor.wire.recommendations import Lane, Saving
 
 
 def told(found: Estimate) -> SwitchBacktest:
