@@ -175,7 +175,7 @@ def test_a_test_is_sent_and_told(log: Path) -> None:
 def test_check_tells_when_the_table_arrived_last(log: Path) -> None:
     with Receiver(200) as receiver:
         assert (
-            "push: The table of carriers arrived last never."
+            "push: The table of carriers has not arrived yet."
             in cli("check", "--data", log, **variables(receiver)).output
         )
         assert "push" not in cli("check", "--data", log).output
