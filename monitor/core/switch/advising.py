@@ -2,8 +2,8 @@
 
 Rules it keeps:
 
-1. Advice follows from whole numbers, the book, open incidents, the terms and the advice before; the lanes are decided
-   in sorted order, capacity is given to those that save most.
+1. Advice follows from whole numbers, the book, open incidents, the terms and the advice before; lanes are decided in
+   sorted order, and those that share an offer which is short of capacity together.
 2. A carrier that a rule or an offer excludes is never advised, and one with an open incident neither.
 """
 
@@ -20,18 +20,15 @@ from monitor.core.scope import groups_of
 from monitor.core.switch import carried
 from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, accept, same
 from monitor.core.switch.book import Book, Index, Offer, Rule, enter_offer, enter_rule, forget
+from monitor.core.switch.capacity import Plan, alone, share_capacity
 from monitor.core.switch.carried import LANE_DAYS, Sums
 from monitor.core.switch.counts import Counts
-from monitor.core.switch.deciding import Candidate, Moment, candidates, decide, is_comparable, price
+from monitor.core.switch.deciding import Moment, candidates, decide, is_comparable, price
 from monitor.core.switch.lane_rules import LaneRules
 from monitor.core.switch.measuring import is_open, measure
 from monitor.core.switch.outcomes import KEPT, balance, warning
 from monitor.core.switch.weighing import believe
 from monitor.core.vocabulary import DAY_US
-
-_MOST_DAILY: Final = 1e12
-#: A lane, its state, its carriers.
-Plan = tuple[str, Lane, list[Candidate]]
 
 
 def lane_of(channel: str) -> str:
@@ -189,23 +186,28 @@ class Advising:
         return {name: price(name, lane, found, beliefs, now) for name, lane, found in priced}
 
     def _decide(self, plans: list[Plan], promises: Mapping[str, float | None], now: Moment) -> None:
-        """Decide the lanes that save most first: they have the first claim on capacity."""
-        daily = _Daily(plans)
-        plans.sort(key=lambda plan: (-_hope(plan[2]), plan[0]))
+        """Decide every lane, by itself unless offers are short of capacity."""
+        plans.sort(key=lambda plan: plan[0])
+        rooms = {name: alone(found, self._terms) for name, _, found in plans}
+        advised = {name: decide(name, lane, found, promises.get(name), rooms[name], now) for name, lane, found in plans}
+        short = share_capacity(plans, advised, rooms, now)
         for name, lane, found in plans:
-            room = {one.part: daily.room(found, one, self._terms.max_share, self._terms.max_step) for one in found[1:]}
-            advice = decide(name, lane, found, promises.get(name), room, now)
-            before = lane.advice
-            if advice.decision == SWITCH:
-                daily.take(found, advice)
-                if before is None or not same(advice, before):
-                    lane.left[advice.from_carrier] = now.at_us
-            bound = now.at_us - BACK_DAYS * DAY_US
-            lane.left = {part: at for part, at in sorted(lane.left.items()) if at > bound}
-            lane.advice = advice
-            self._lanes[name] = lane
-            if before is None or not same(advice, before) or advice.revision != before.revision:
-                self._put(name, advice)
+            if name in short:
+                advised[name] = decide(name, lane, found, promises.get(name), short[name], now)
+            self._enter(name, lane, advised[name], now)
+
+    def _enter(self, name: str, lane: Lane, advice: Advice, now: Moment) -> None:
+        """Keep what a lane is advised, and tell it if it is news."""
+        before = lane.advice
+        is_news = before is None or not same(advice, before)
+        if advice.decision == SWITCH and is_news:
+            lane.left[advice.from_carrier] = now.at_us
+        bound = now.at_us - BACK_DAYS * DAY_US
+        lane.left = {part: at for part, at in sorted(lane.left.items()) if at > bound}
+        lane.advice = advice
+        self._lanes[name] = lane
+        if is_news or before is None or advice.revision != before.revision:
+            self._put(name, advice)
 
     def _by_lane(self) -> dict[str, list[str]]:
         """Lane → its carrier parts, both sorted."""
@@ -246,35 +248,3 @@ def _said(trouble: Mapping[str, str], lane: str, part: str) -> str:
     """The open incident on a carrier part of a lane, also of one that has no parcels there."""
     channel = f"{lane}|{part}"
     return next((trouble[key] for key in (channel, *groups_of(channel)) if key in trouble), "")
-
-
-def _hope(found: list[Candidate]) -> float:
-    """What the best candidate that was weighed may save the lane."""
-    savings = [float(found[0].cost.mean - one.cost.mean) for one in found[1:] if one.belief is not None]
-    return max(savings, default=0.0) * found[0].parcels
-
-
-class _Daily:
-    """How many parcels a day each offer can still take, over all lanes that it speaks for."""
-
-    def __init__(self, plans: list[Plan]) -> None:
-        self._free: dict[str, float] = {}
-        for _, _, found in plans:
-            for one in found:
-                if one.offer is not None and one.offer.capacity_per_day >= 0:
-                    known = self._free.get(one.offer.uid, one.offer.capacity_per_day)
-                    self._free[one.offer.uid] = known - one.parcels / LANE_DAYS
-
-    def room(self, found: list[Candidate], one: Candidate, max_share: float, max_step: float) -> float:
-        """Share of the lane's parcels that a candidate can take from the present carrier."""
-        total = sum(each.parcels for each in found)
-        free = _MOST_DAILY if one.offer is None else self._free.get(one.offer.uid, _MOST_DAILY)
-        share = min(found[0].parcels / total, max_step, max_share - one.parcels / total, free * LANE_DAYS / total)
-        return max(int(100 * share + 1e-9) / 100, 0.0)
-
-    def take(self, found: list[Candidate], advice: Advice) -> None:
-        """A switch uses capacity."""
-        total = sum(each.parcels for each in found)
-        for one in found:
-            if one.part == advice.to_carrier and one.offer is not None and one.offer.uid in self._free:
-                self._free[one.offer.uid] -= advice.share * total / LANE_DAYS

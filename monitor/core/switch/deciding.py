@@ -23,6 +23,7 @@ from monitor.core.switch.advice import (
     advice_id,
     same,
 )
+from monitor.core.switch.allocation import Room
 from monitor.core.switch.book import ALWAYS, Offer
 from monitor.core.switch.cost import Cost, exact, of_beta, of_gamma
 from monitor.core.switch.lane_rules import Ban, LaneRules
@@ -194,11 +195,16 @@ def postage_of(part: str, found: Mapping[str, Candidate], lane: Lane, now: Momen
     return mean_amount("postage", mine, now.terms, now.at_day)
 
 
+def margin_of(present: Candidate, terms: SwitchTerms) -> Decimal:
+    """What a carrier must save at least, for the present one to be left."""
+    return max(terms.margin, exact(terms.margin_ratio) * present.cost.mean)
+
+
 def weigh(lane: Lane, found: list[Candidate], now: Moment) -> Decimal:
     """Say of every candidate whether and how it compares with the present one; the margin of the lane."""
     terms, present = now.terms, found[0]
     present.status = "present"
-    margin = max(terms.margin, exact(terms.margin_ratio) * present.cost.mean)
+    margin = margin_of(present, terms)
     for one in found[1:]:
         if one.ban is not None:
             one.status = "excluded"
@@ -217,16 +223,16 @@ def weigh(lane: Lane, found: list[Candidate], now: Moment) -> Decimal:
 
 
 def decide(
-    name: str, lane: Lane, found: list[Candidate], promise: float | None, room: Mapping[str, float], now: Moment
+    name: str, lane: Lane, found: list[Candidate], promise: float | None, room: Mapping[str, Room], now: Moment
 ) -> Advice:
-    """The advice. ``room``: share of the lane's parcels that each candidate can still take."""
+    """The advice. ``room``: what each candidate can still take of the lane's parcels."""
     terms, present, before = now.terms, found[0], lane.advice
     margin = weigh(lane, found, now)
     kept = before.to_carrier if before and before.decision == SWITCH and before.from_carrier == present.part else ""
     compared = []
     for one in found[1:]:
         if one.status == "compared":
-            if room[one.part] < LEAST_SHARE:
+            if room[one.part].share < LEAST_SHARE:
                 one.status = "no_room"
             else:
                 compared.append(one)
@@ -236,9 +242,9 @@ def decide(
     decision, share = NONE, 0.0
     if best is not None:
         decision = STAY
-        bar = _bar(best.part, kept, lane, present, now)
+        bar = bar_of(best.part, kept, lane, present, now)
         if best.saving is not None and best.saving.mean > 0 and (best.probability or 0.0) > bar:
-            decision, share = SWITCH, room[best.part]
+            decision, share = SWITCH, room[best.part].share
     elif open_:
         decision = INSUFFICIENT
     to = "" if best is None else best.part
@@ -259,7 +265,8 @@ def decide(
         [one.figures() for one in found],
         warning=now.warning if decision == SWITCH else "",
     )
-    advice.reasons = reasons(advice, found, margin, now)
+    said = [room[one.part].why for one in found[1:] if one.part == to or one.status == "no_room"]
+    advice.reasons = [*reasons(advice, found, margin, now), *(text for text in said if text)]
     return _continued(name, advice, before)
 
 
@@ -274,7 +281,7 @@ def _best(compared: list[Candidate], kept: str, margin: Decimal) -> Candidate | 
     return best
 
 
-def _bar(part: str, kept: str, lane: Lane, present: Candidate, now: Moment) -> float:
+def bar_of(part: str, kept: str, lane: Lane, present: Candidate, now: Moment) -> float:
     """How probable it must be that the carrier is better."""
     if present.ban is not None:
         return 0.5  # what is used now may not be used
