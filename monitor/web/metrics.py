@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from monitor import __version__
-from monitor.read.views import Views
+from monitor.read.views import Families
 
 PREFIX: Final = "channel_monitor_"
 FORBIDDEN_LABELS: Final = frozenset(
@@ -186,7 +186,7 @@ class Metrics(Collector):
     the catalogue.
     """
 
-    def __init__(self, views: Views, *, series_cap: int = 2_000) -> None:
+    def __init__(self, views: Families, *, series_cap: int = 2_000) -> None:
         self._views = views
         self._cap = series_cap
         self._requests: Counter[tuple[str, str]] = Counter()
