@@ -167,6 +167,12 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _gauge("switch_saved_upper_bound", ("currency",), "", "What they saved: upper bound of the 90% interval."),
     _gauge("switch_advice_doubtful", (), "", "1 while too few accepted switches paid, else 0."),
     _counter("recommendation_answers_total", ("answer",), "Answers of people to recommendations."),
+    _gauge(
+        "switch_answered_timestamp_seconds",
+        ("country", "product", "carrier", "to_carrier", "answer"),
+        "seconds",
+        "Unix time at which a person last accepted each switch, or declined the one that is advised.",
+    ),
     _gauge("expected_complaints_14d", _LANE, "", "Complaints expected in the next 14 days if nothing is done."),
     _counter("http_requests_total", ("route", "status"), "HTTP requests answered."),
     _gauge("scrape_duration_seconds", (), "seconds", "Time it took to collect these metrics."),

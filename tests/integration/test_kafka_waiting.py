@@ -38,7 +38,6 @@ def test_workers_that_start_before_the_brokers_wait_and_then_work(
             assert one.ask("/healthz") == b'{"alive":true}'
             assert "brokers_awaited" in one.said()
         cluster.start()
-        # The web process finds no log until a worker, or `ingest`, has made it.
         wait_until(lambda: ready(both[0])[0] == 200, "the worker is ready")
         world.feed(events_of(0.05, 20)).finish()
         wait_until(lambda: (told := both[0].lag()) and not any(told[0].values()), "all is folded")
@@ -47,7 +46,7 @@ def test_workers_that_start_before_the_brokers_wait_and_then_work(
         assert "channel_monitor_sample_size{" not in told
         assert both[0].ask("/") is None  # no page
         wait_until(lambda: both[1].running and ready(both[1])[0] == 200, "the page is ready")
-        assert json.loads(both[1].ask("/api/channels") or b"[]")
+        wait_until(lambda: json.loads(both[1].ask("/api/channels") or b"[]"), "the page shows channels")
         for one in both:
             one.stop()
     finally:
