@@ -40,13 +40,15 @@ class Answer:
 class Asker:
     """Asks one application; cookies are kept between requests. Close it when done."""
 
-    def __init__(self, views: Views, settings: WebSettings | None = None) -> None:
+    def __init__(self, views: Views, settings: WebSettings | None = None, app: web.Application | None = None) -> None:
         self.settings = settings or WebSettings(timezone="Asia/Shanghai")
         self._loop = asyncio.new_event_loop()
-        self._client = self._run(self._start(views))
+        self._client = self._run(self._start(app or self._made(views)))
 
-    async def _start(self, views: Views) -> TestClient[Any, Any]:
-        app = create_web(views, self.settings, Metrics(views, series_cap=self.settings.series_cap))
+    def _made(self, views: Views) -> web.Application:
+        return create_web(views, self.settings, Metrics(views, series_cap=self.settings.series_cap))
+
+    async def _start(self, app: web.Application) -> TestClient[Any, Any]:
         client = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))  # unsafe: the server has no name
         await client.start_server()
         return client

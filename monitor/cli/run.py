@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from aiohttp import web
 from monitor.cli.common import FoundProblem, WrongUse, many
 from monitor.cli.feeding import FeedProgress
 from monitor.cli.hosts import Host, host_of
+from monitor.cli.listening import CannotListen, Waiting, listen
 from monitor.cli.logs import configure
 from monitor.cli.places import Place, place_option
 from monitor.cli.restarting import OPTION, may_restart, restart
@@ -33,10 +33,10 @@ from monitor.read.lists import Samples
 from monitor.settings import ConfigError, Settings, load_settings
 from monitor.web.app import create_web
 from monitor.web.metrics import Metrics
+from monitor.web.probes import create_probes
 from monitor.web.settings import WebSettings, is_loopback
 
 _LOG: Final = structlog.get_logger(__name__)
-_SHUTDOWN_S: Final = 1.0
 _RETIRE_LOOK_S: Final = 5.0
 Role = Literal["all", "worker", "web"]
 
@@ -57,7 +57,8 @@ Role = Literal["all", "worker", "web"]
     "--role",
     type=click.Choice(["all", "worker", "web"]),
     default="all",
-    help="With --broker: only fold (worker), or only serve the page, the API and /metrics (web). Default: both.",
+    help="With --broker: only fold, with probes and the worker's own /metrics on the port (worker), or only serve the "
+    "page, the API and /metrics (web). Default: both.",
 )
 @click.option(OPTION, default="", hidden=True)
 def run(
@@ -73,9 +74,10 @@ def run(
     """The live monitor: folds the log, ticks, serves the page, the API and /metrics. Ctrl-C ends it.
 
     With --data (default ./data) it runs on the embedded log in that directory and needs no other server; `ingest` may
-    run beside it. With --broker it runs on Apache Kafka, alone or as one of several workers that share the work. A new
-    version, or other detection settings, rebuild the state by themselves, in the order of the log; --rebuild also
-    judges the past of an embedded log anew with the history that was ingested into it later.
+    run beside it. With --broker it runs on Apache Kafka, alone or as one of several workers that share the work; it
+    waits for brokers that are away. A new version, or other detection settings, rebuild the state by themselves, in
+    the order of the log; --rebuild also judges the past of an embedded log anew with the history that was ingested
+    into it later.
     """
     try:
         settings = load_settings(config)
@@ -87,15 +89,28 @@ def run(
     if role != "all" and place.broker_of(settings) is None:
         raise WrongUse(f"--role {role} is for several programs on one Kafka: give --broker too.")
     configure(settings.logging.level, as_json=settings.logging.as_json)
-    shared = bool(restarts)  # brokers may be away when a worker begins again; at the first start they should be there
+    shared = bool(restarts)  # what cannot be mended by waiting ends the first start
     try:
-        with host_of(settings, place, rebuild=rebuild) as on:  # not in the event loop: Ctrl-C must end it
+        with ExitStack() as stack:  # not in the event loop: Ctrl-C must end it
+            on = _host(stack, settings, place, page, rebuild=rebuild)
             shared = on.shared
             asyncio.run(_Monitor(on, settings, page, feed, role, any_port=port is None).run())
     except (LogError, EngineError, UnusableFile) as error:
         if shared and not isinstance(error, UnusableFile | CannotListen) and may_restart(restarts):
             restart(str(error), restarts)
         raise FoundProblem(str(error)) from None
+
+
+def _host(stack: ExitStack, settings: Settings, place: Place, page: WebSettings, *, rebuild: bool) -> Host:
+    """The log made ready; brokers that are away are waited for. Raises ``LogError``."""
+
+    def attempt() -> Host:
+        return stack.enter_context(host_of(settings, place, rebuild=rebuild))
+
+    if place.broker_of(settings) is None:
+        return attempt()
+    with Waiting(page) as waiting:
+        return waiting.until(attempt)
 
 
 def _web_settings(settings: Settings, host: str | None, port: int | None) -> WebSettings:
@@ -125,20 +140,17 @@ def _web_settings(settings: Settings, host: str | None, port: int | None) -> Web
     )
 
 
-class CannotListen(EngineError):
-    """The port cannot be had."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """What is being served, to be stopped."""
+    """What is being served, to be stopped; a worker has no views."""
 
-    views: LiveViews
+    views: LiveViews | None
     runner: web.AppRunner
 
     async def stop(self) -> None:
         """End it."""
-        self.views.stop()
+        if self.views is not None:
+            self.views.stop()
         await self.runner.cleanup()
 
 
@@ -177,7 +189,7 @@ class _Monitor:
         engine.handle(EVENTS, parcels)
         engine.handle(CONTRIBUTIONS, fleet)
         self._engine, self._fleet = engine, fleet
-        served = None if self._role == "worker" else await self._serve()
+        served = await (self._serve_probes() if self._role == "worker" else self._serve())
         ticker = Ticker(host.open_log, params, lambda: parcels.folds.values())
 
         async def tick() -> None:
@@ -200,8 +212,7 @@ class _Monitor:
         try:
             await engine.run(feed, tick, retire)
         finally:
-            if served is not None:
-                await served.stop()
+            await served.stop()
             if host.shared:
                 host.log.close()  # or its threads would wait for brokers that are away
         rest = "everything is saved." if engine.saved else "what is not saved is folded again by the next start."
@@ -228,30 +239,22 @@ class _Monitor:
     async def _serve(self) -> _Served:
         views = LiveViews(self._host.open_reader, self._settings.params(), self._health, self._runtime)
         app = create_web(views, self._page, Metrics(views, series_cap=self._page.series_cap))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        await runner.setup()
-        host, port = self._page.host, self._page.port
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not self._any_port:
-                await runner.cleanup()
-                raise CannotListen(
-                    f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --port; 0 takes a "
-                    "free one."
-                ) from None
-            with suppress(KeyError):
-                await site.stop()
-            site = web.TCPSite(runner, host, 0)
-            await site.start()
-            click.echo(f"Port {port} is taken; another one was chosen.", err=True)
-        bound: Any = runner.addresses[0]
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        click.echo(f"The page is at http://{shown}:{bound[1]}/")
+        runner, address = await listen(app, self._page, any_port=self._any_port)
+        click.echo(f"The page is at {address}")
         sys.stdout.flush()
         views.start()
         return _Served(views, runner)
+
+    async def _serve_probes(self) -> _Served:
+        app = create_probes(self._health, self._page, Metrics(self, series_cap=self._page.series_cap))
+        runner, address = await listen(app, self._page, any_port=self._any_port)
+        click.echo(f"Probes and /metrics are at {address}")
+        sys.stdout.flush()
+        return _Served(None, runner)
+
+    def families(self) -> dict[str, Samples]:
+        """The metrics of a process without views: those of its own shards."""
+        return self._runtime()
 
     def _health(self) -> dict[str, Any]:
         if self._engine is None:

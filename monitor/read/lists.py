@@ -20,7 +20,7 @@ from monitor.core.judging import in_flight
 from monitor.core.overdue import usual_of
 from monitor.core.params import Params
 from monitor.core.parcel import Parcel
-from monitor.core.switch.advice import ANSWERS, SWITCH, Advice, Lane
+from monitor.core.switch.advice import ANSWERS, SWITCH, Advice, Lane, answer
 from monitor.core.switch.advice import record as advice_record
 from monitor.core.switch.outcomes import Balance, balance, outcome_record
 from monitor.core.vocabulary import DAY_US
@@ -235,8 +235,27 @@ class Picture:
             ]
         out["switch_advice_doubtful"] = [({}, int(found.is_warned))]
         out["recommendation_answers_total"] = [
-            ({"answer": answer}, n) for answer, n in _named(self.fleet.counts, "answer|") if answer in ANSWERS
+            ({"answer": said}, n) for said, n in _named(self.fleet.counts, "answer|") if said in ANSWERS
         ]
+        out["switch_answered_timestamp_seconds"] = _answered(self.lanes)
+
+
+def _answered(lanes: Mapping[str, Lane]) -> Samples:
+    """When a person last accepted each switch, or declined the one that is advised now; the latest first."""
+    times: dict[tuple[str, str, str, str], int] = {}
+    for name, lane in lanes.items():
+        for one in lane.accepted:  # the oldest first
+            times[name, one.from_carrier, one.to_carrier, "accept"] = one.at_us
+        advice = lane.advice
+        said = None if advice is None or advice.decision != SWITCH else answer(advice)
+        if advice is not None and said is not None and said.what == "decline":
+            times[name, advice.from_carrier, advice.to_carrier, "decline"] = said.recorded_us
+    samples: Samples = []
+    for (name, old, new, what), at_us in sorted(times.items(), key=lambda one: (-one[1], one[0])):
+        country, product = name.split("|")
+        labels = {"country": country, "product": product, "carrier": old, "to_carrier": new, "answer": what}
+        samples.append((labels, at_us / 1e6))
+    return samples
 
 
 def dead_letter_record(letter: DeadLetter, recorded_us: int) -> Record:

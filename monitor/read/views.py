@@ -11,7 +11,14 @@ from typing import Any, Protocol
 Record = dict[str, Any]
 
 
-class Views(Protocol):
+class Families(Protocol):
+    """What can be measured."""
+
+    def families(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """Metric name without prefix → samples (labels, value), the most important samples first."""
+
+
+class Views(Families, Protocol):
     """The state of the monitor at the last closed tick."""
 
     def as_of(self) -> str | None:
@@ -52,6 +59,3 @@ class Views(Protocol):
 
     def health(self) -> Record:
         """``recovered``, ``lag_records``, ``last_tick``, ``watermark``, ``ready`` and ``reasons`` (sentences)."""
-
-    def families(self) -> dict[str, list[tuple[dict[str, str], float]]]:
-        """Metric name without prefix → samples (labels, value), the most important samples first."""

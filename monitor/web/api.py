@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -21,6 +21,8 @@ from monitor.web.pages import find_incident
 from monitor.web.render import SITE, here
 
 _DOCUMENT: Final = web.AppKey("openapi", str)
+#: What the process says of itself: ``ready`` and ``reasons`` at least.
+HEALTH: Final[web.AppKey[Callable[[], Record]]] = web.AppKey("health")
 
 _CSV_COLUMNS: Final = (
     "parcel_id",
@@ -154,7 +156,7 @@ async def alive(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """``/readyz``: 200 when what is shown is complete, else 503 with the reasons."""
-    state = request.app[SITE].views.health()
+    state = request.app[HEALTH]()
     return _json({"ready": state["ready"], "reasons": state["reasons"]}, 200 if state["ready"] else 503)
 
 

@@ -10,8 +10,9 @@ from monitor.read.views import Views
 from monitor.web import advice, api, pages
 from monitor.web.errors import answer
 from monitor.web.metrics import METRICS, Metrics
+from monitor.web.probes import OPEN
 from monitor.web.render import SITE, Site, static
-from monitor.web.security import OPEN_ROUTES, authenticate, guard, login, login_page, logout, protect
+from monitor.web.security import OPEN_ROUTES, SETTINGS, authenticate, guard, login, login_page, logout, protect
 from monitor.web.settings import WebSettings
 
 #: Answers larger than this many bytes are compressed when the reader takes it.
@@ -20,7 +21,7 @@ COMPRESS_FROM_BYTES: Final = 1_024
 #: An id of any characters, slashes and line breaks too.
 _ID: Final = r"{id:[\s\S]+}"
 
-_OPEN: Final = ("/healthz", "/readyz", "/login")
+_OPEN: Final = (*OPEN, "/login")
 
 
 def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.Application:
@@ -30,7 +31,9 @@ def create_web(views: Views, settings: WebSettings, metrics: Metrics) -> web.App
     """
     app = web.Application(middlewares=[answer, guard, authenticate], client_max_size=settings.max_request_bytes)
     app[SITE] = Site(views, settings)
+    app[SETTINGS] = settings
     app[METRICS] = metrics
+    app[api.HEALTH] = views.health
     app[OPEN_ROUTES] = set(_OPEN)
     api.prepare(app)
     app.add_routes(

@@ -47,7 +47,6 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _problem(request: web.Request, status: int, detail: str, error: web.HTTPException | None = None) -> web.Response:
-    site = request.app[SITE]
     known = status if status in (*_EXPLAINED, 401) else (500 if status >= 500 else 400)
     if for_programs(request):
         t = Translator("en")
@@ -56,6 +55,7 @@ def _problem(request: web.Request, status: int, detail: str, error: web.HTTPExce
             text=json.dumps(body, ensure_ascii=False), status=status, content_type="application/problem+json"
         )
     else:
+        site = request.app[SITE]
         t = site.translator(request)
         response = site.page(
             request,

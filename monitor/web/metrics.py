@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from monitor import __version__
-from monitor.read.views import Views
+from monitor.read.views import Families
 
 PREFIX: Final = "channel_monitor_"
 FORBIDDEN_LABELS: Final = frozenset(
@@ -167,6 +167,12 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _gauge("switch_saved_upper_bound", ("currency",), "", "What they saved: upper bound of the 90% interval."),
     _gauge("switch_advice_doubtful", (), "", "1 while too few accepted switches paid, else 0."),
     _counter("recommendation_answers_total", ("answer",), "Answers of people to recommendations."),
+    _gauge(
+        "switch_answered_timestamp_seconds",
+        ("country", "product", "carrier", "to_carrier", "answer"),
+        "seconds",
+        "Unix time at which a person last accepted each switch, or declined the one that is advised.",
+    ),
     _gauge("expected_complaints_14d", _LANE, "", "Complaints expected in the next 14 days if nothing is done."),
     _counter("http_requests_total", ("route", "status"), "HTTP requests answered."),
     _gauge("scrape_duration_seconds", (), "seconds", "Time it took to collect these metrics."),
@@ -186,7 +192,7 @@ class Metrics(Collector):
     the catalogue.
     """
 
-    def __init__(self, views: Views, *, series_cap: int = 2_000) -> None:
+    def __init__(self, views: Families, *, series_cap: int = 2_000) -> None:
         self._views = views
         self._cap = series_cap
         self._requests: Counter[tuple[str, str]] = Counter()

@@ -20,7 +20,7 @@ from aiohttp import web
 from monitor.core.vocabulary import MAX_ID_LENGTH
 from monitor.web.lists import BadQuery
 from monitor.web.render import SITE, here
-from monitor.web.settings import is_loopback
+from monitor.web.settings import WebSettings, is_loopback
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,6 +31,7 @@ MAX_PARAMETERS: Final = 20
 
 #: Route patterns that need no token because they say nothing secret or check the caller themselves.
 OPEN_ROUTES: Final = web.AppKey("open_routes", set[str])
+SETTINGS: Final = web.AppKey("settings", WebSettings)
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:/?#@\\\s]+)(:[0-9]{1,5})?")
 _POLICY: Final = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -59,14 +60,18 @@ def route_of(request: web.Request) -> str:
 
 
 def for_programs(request: web.Request) -> bool:
-    """Whether a program, not a person, reads what this address answers."""
-    return request.path.startswith(("/api/", "/webhooks/")) or request.path in ("/metrics", "/healthz", "/readyz")
+    """Whether a program, not a person, reads what this address answers; always where there is no page."""
+    return (
+        SITE not in request.app
+        or request.path.startswith(("/api/", "/webhooks/"))
+        or request.path in ("/metrics", "/healthz", "/readyz")
+    )
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse foreign host names (421), large bodies (413) and overlong queries (414, 400)."""
-    settings = request.app[SITE].settings
+    settings = request.app[SETTINGS]
     if settings.access_token is None and is_loopback(settings.host) and not _named_loopback(request):
         raise web.HTTPMisdirectedRequest
     if (request.content_length or 0) > settings.max_request_bytes:
@@ -89,7 +94,7 @@ def _named_loopback(request: web.Request) -> bool:
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask for the access token where one is set: a sign-in form for pages, 401 as JSON for the API."""
-    token = request.app[SITE].settings.access_token
+    token = request.app[SETTINGS].access_token
     if token is None or route_of(request) in request.app[OPEN_ROUTES] or _signed_in(request, token):
         return await handler(request)
     if for_programs(request) or "Authorization" in request.headers:
@@ -138,12 +143,12 @@ def _inside(target: object) -> str:
 
 async def login_page(request: web.Request) -> web.Response:
     """The sign-in form at its own address. ``GET /login``."""
-    return _to("/") if request.app[SITE].settings.access_token is None else _form(request, wrong=False, target="/")
+    return _to("/") if request.app[SETTINGS].access_token is None else _form(request, wrong=False, target="/")
 
 
 async def login(request: web.Request) -> web.Response:
     """Check the token of the form and set the session cookie. ``POST /login``."""
-    token = request.app[SITE].settings.access_token
+    token = request.app[SETTINGS].access_token
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise web.HTTPForbidden
     form = await request.post()

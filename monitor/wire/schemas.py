@@ -16,6 +16,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from monitor.wire.backtest import Backtest
+from monitor.wire.carriers import CarriersPublished
 from monitor.wire.compat import breaking_changes
 from monitor.wire.fields import Model
 from monitor.wire.models import EVENT_MODELS
@@ -23,8 +24,12 @@ from monitor.wire.records import RECORD_MODELS
 
 Schema = dict[str, Any]
 
-#: What we write: the records, and what ``backtest`` prints.
-WRITTEN_MODELS: Final[dict[str, type[Model]]] = {**RECORD_MODELS, "backtest": Backtest}
+#: What we write: the records, what ``backtest`` prints, and what ``push`` posts.
+WRITTEN_MODELS: Final[dict[str, type[Model]]] = {
+    **RECORD_MODELS,
+    "backtest": Backtest,
+    "carriers.published.v1": CarriersPublished,
+}
 SUFFIX: Final = ".schema.json"
 BASELINE: Final = "baseline"
 

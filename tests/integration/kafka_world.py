@@ -377,8 +377,8 @@ class KafkaWorld:
         }
 
     def worker(self, name: str, *, role: str = "worker", clock: dict[str, str] | None = None) -> Worker:
-        """Start a worker. Only those with another role than ``worker`` can be asked something."""
-        port = 0 if role == "worker" else free_ports(1)[0]
+        """Start a worker. One with the role ``worker`` can be asked for probes and metrics only."""
+        port = free_ports(1)[0]
         worker = Worker(self, name, role, port, {**self.env, **(clock or still())})
         self.workers.append(worker)
         worker.start()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from grafana import Query, queries
 from made_events import write_lines
+from made_lanes import BAD, GOOD, event, parcels, world
+from made_lanes import time as made_time
 from program import Run, lines_to, small_world, verb
 from prometheus_server import PrometheusServer
 
+from monitor.replay.outputs import picture
 from monitor.replay.simulate import write_world
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.slow]
@@ -35,8 +40,15 @@ def past(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A Prometheus that holds what promtool made of an export, and the time of its last samples."""
     folder = tmp_path_factory.mktemp("past")
     write_world("stretch2", 1, folder / "world.jsonl", 160, 6, None, 0.5, None)
+    with a_past(folder, folder / "world.jsonl", "24") as found:
+        yield found
+
+
+@contextmanager
+def a_past(folder: Path, world: Path, step: str) -> Iterator[tuple[PrometheusServer, int]]:
+    """Prometheus with the metrics of a file of events, every ``step`` hours, and the time of the last ones."""
     out, blocks = folder / "past.om", folder / "prometheus" / "tsdb"
-    verb("export", "openmetrics", folder / "world.jsonl", "--out", out, "--step", 24)
+    verb("export", "openmetrics", world, "--out", out, "--step", step)
     last = max(int(line.rsplit(" ", 1)[1]) for line in out.read_text().splitlines() if not line.startswith("#"))
     words = ["tsdb", "create-blocks-from", "--max-block-duration=486h", "openmetrics", "-q", str(out), str(blocks)]
     subprocess.run(["promtool", *words], check=True, capture_output=True, timeout=120)
@@ -72,8 +84,8 @@ def values(server: PrometheusServer, query: Query, values: dict[str, str], end: 
 
 
 def assert_sane(query: Query, found: list[float]) -> None:
-    if query.place == "annotation Switches advised" and not found:
-        return  # the small world advises none; that the query is one has been tested
+    if query.place.startswith("annotation Switches ") and not found:
+        return  # the small world advises none; see the test of the answers
     assert found, f"{query} has no data"
     low, high = SANE.get(query.unit or "", (float("-inf"), float("inf")))
     if not query.place.startswith(("Lanes/", "annotation")):
@@ -100,6 +112,28 @@ def test_a_lane_that_is_chosen_is_shown_alone(past: tuple[PrometheusServer, int]
         if query.expr.startswith("max by (country, "):
             shown = server.get("/api/v1/query", query=query.filled(chosen), time=str(last))["data"]["result"]
             assert {one["metric"]["country"] for one in shown} <= {lane["metric"]["country"]}, query
+
+
+def test_answers_about_switches_are_lines_at_the_moment_they_were_given(prometheus: str, tmp_path: Path) -> None:
+    lanes = [*parcels(GOOD, BAD, days=60), *parcels(GOOD, BAD, days=60, product="phone")]
+    told = picture(world([one for one in lanes if one["time"] <= made_time(50)], until=50.0)).advice_records()
+    ids = {one["lane"]["product"]: one["recommendation_id"] for one in told if one["decision"] == "switch"}
+    answers = {"tablet": ("accept", 51.37), "phone": ("decline", 52.71)}
+    lanes += [
+        event("decision.recorded", ids[product], day, {"target": ids[product], "what": what})
+        for product, (what, day) in answers.items()
+    ]
+    write_lines(tmp_path / "lanes.jsonl", lanes)
+    with a_past(tmp_path, tmp_path / "lanes.jsonl", "6") as (server, last):
+        for board in ("overview", "channel"):
+            for product, (what, day) in answers.items():
+                (query,) = (
+                    one for one in ASKED if one.board == board and one.place.startswith(f"annotation Switches {what}")
+                )
+                shown = server.get("/api/v1/query", query=query.filled(ALL), time=str(last))["data"]["result"]
+                ((labels, (_, value)),) = ((one["metric"], one["value"]) for one in shown)
+                assert labels == {"country": "RU", "product": product, "carrier": "alpha", "to_carrier": "bravo"}
+                assert datetime.fromtimestamp(float(value) / 1_000, UTC).isoformat() == made_time(day)
 
 
 def test_a_running_monitor_fills_every_panel_of_operations(prometheus: str, tmp_path: Path) -> None:

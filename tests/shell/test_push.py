@@ -16,14 +16,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator, FormatChecker
 from made_events import write_lines
-from made_lanes import BAD, GOOD, parcels
+from made_lanes import BAD, GOOD, advice, offered, parcels
 from receivers import Receiver
 
 from monitor.cli.main import main
+from monitor.push import message
 from monitor.push.message import TYPE, SecretError, event, key_of
 from monitor.push.pusher import FIRST_REST_S, LONGEST_REST_S, Pusher, PushError
+from monitor.read.routing import routing_rows
+from monitor.wire.carriers import CarriersPublished
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 ROW = {"country": "RU", "product": "tablet", "carrier": "bravo", "share": 0.7, "valid_from": "a", "valid_to": "b"}
 
@@ -57,6 +62,22 @@ def test_what_arrives_is_a_cloudevent_whose_signature_holds(tmp_path: Path) -> N
     signed = f"{said['id']}.{headers['webhook-timestamp']}.".encode() + body
     right = base64.b64encode(hmac.new(bytes(range(32)), signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{right}"
+
+
+def test_what_is_pushed_is_what_the_schema_says() -> None:
+    schema = json.loads((ROOT / "schemas" / "carriers.published.v1.schema.json").read_text())
+    lane = [*parcels(GOOD, BAD, days=50), offered("bravo", refuses=["battery"]), offered("alpha")]
+    told = advice(lane, until=50.0)
+    rows = routing_rows([told])
+    assert {row["attribute"] for row in rows} == {"", "battery"}
+    right = event(rows, told["as_of"], "channel-monitor")
+    judge = Draft202012Validator(schema, format_checker=FormatChecker())
+    judge.validate(right)
+    judge.validate(message.test_event(1_800_000_000_000_000, "channel-monitor"))
+    assert CarriersPublished.model_validate_json(json.dumps(right)).data.rows[0].carrier == "alpha"
+    for field in rows[0]:
+        damaged = event([{name: value for name, value in rows[0].items() if name != field}], told["as_of"], "x")
+        assert not judge.is_valid(damaged), field
 
 
 def test_it_is_sent_when_it_changes_and_once_a_day(tmp_path: Path) -> None:

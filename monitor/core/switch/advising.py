@@ -148,6 +148,7 @@ class Advising:
             parcels,
             lambda lane, part: _said(trouble, lane, part),
             self._params.recent_days,
+            self._channels,
             warning(balance(one for lane in self._lanes.values() for one in lane.accepted)),
         )
         index = Index(self._book, at_us)

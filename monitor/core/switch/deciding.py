@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.channel import Channel
 from monitor.core.switch.advice import (
     BACK_DAYS,
     INSUFFICIENT,
@@ -30,7 +31,8 @@ from monitor.core.switch.lane_rules import Ban, LaneRules
 from monitor.core.switch.money import interval
 from monitor.core.switch.posterior import Posterior, lateness
 from monitor.core.switch.terms import UNITS, SwitchTerms, money
-from monitor.core.switch.weighing import Beliefs, mean_amount, usual_promise
+from monitor.core.switch.trouble import slowed
+from monitor.core.switch.weighing import TROUBLED_HALF_LIFE, Beliefs, mean_amount, usual_promise
 from monitor.core.vocabulary import DAY_US
 
 #: A share below this is not worth an advice.
@@ -110,6 +112,7 @@ class Moment:
     parcels: Mapping[str, tuple[int, ...]]
     trouble: Callable[[str, str], str]
     measured_days: int
+    channels: Mapping[str, Channel]
     warning: str = ""
 
 
@@ -158,6 +161,9 @@ def price(name: str, lane: Lane, found: list[Candidate], beliefs: Beliefs, now: 
         if one is not present and not one.may_do(terms):
             continue
         one.belief = beliefs.of(name, one.part)
+        if one.trouble:
+            channel = f"{name}|{one.part}"
+            one.belief = slowed(one.belief, beliefs.usual[channel], now.channels[channel])
         one.cost, one.late_days = cost_of(one.belief, one.postage, promise, value, terms)
     return promise
 
@@ -222,6 +228,13 @@ def weigh(lane: Lane, found: list[Candidate], now: Moment) -> Decimal:
     return margin
 
 
+def _enough(present: Candidate, terms: SwitchTerms) -> float:
+    """Parcels whose end is known, by their weight, that are enough to judge the present carrier: fewer while an
+    incident is open on it, for then they weigh less."""
+    faster = TROUBLED_HALF_LIFE / terms.half_life_days if present.trouble else 1.0
+    return terms.min_parcels * min(faster, 1.0)
+
+
 def decide(
     name: str, lane: Lane, found: list[Candidate], promise: float | None, room: Mapping[str, Room], now: Moment
 ) -> Advice:
@@ -236,7 +249,7 @@ def decide(
                 one.status = "no_room"
             else:
                 compared.append(one)
-    known = present.known >= terms.min_parcels
+    known = present.known >= _enough(present, terms)
     best = _best(compared, kept, margin) if known else None
     open_ = [one for one in found[1:] if one.status in ("compared", "not_compared", "few_parcels", "no_price")]
     decision, share = NONE, 0.0

@@ -22,12 +22,14 @@ TROUBLED_HALF_LIFE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """Posteriors by channel, of it and of its country, and the share of complaints that come up to a week of age."""
+    """Posteriors by channel, of it and of its country; the share of complaints that come up to a week of age; and of
+    channels in trouble the mean of ln T if they were in none."""
 
     rows: Mapping[str, int]
     channels: pos.Posterior
     countries: pos.Posterior
     complaint_share: Floats
+    usual: Mapping[str, float]
 
     def of(self, lane: str, part: str) -> pos.Posterior:
         """The posterior of a carrier part that has had parcels on a lane, as one row."""
@@ -72,7 +74,27 @@ def believe(
         rest = pool.take(parent).less(seen)
         prior = pos.update(prior, rest, np.maximum(pool_exposed[parent] - exposed, 0.0))
     channels = pos.update(prior, seen, exposed)
-    return Beliefs({name: at for at, name in enumerate(names)}, channels, countries, share)
+    usual = _usual(counts, names, troubled, order, prior, terms, at_day, window_days)
+    return Beliefs({name: at for at, name in enumerate(names)}, channels, countries, share, usual)
+
+
+def _usual(
+    counts: Counts,
+    names: Sequence[str],
+    troubled: frozenset[str],
+    order: Ints,
+    prior: pos.Posterior,
+    terms: SwitchTerms,
+    at_day: float,
+    window_days: int,
+) -> dict[str, float]:
+    """The mean of ln T of channels in trouble, their parcels weighed as those of others."""
+    rows = np.array([at for at, name in enumerate(names) if name in troubled], dtype=np.int64)
+    if not rows.size:
+        return {}
+    seen = counts.weigh(order[rows], at_day, window_days, np.full(len(rows), terms.half_life_days))
+    found = pos.update(prior.take(rows), seen, np.zeros(len(rows)))
+    return {names[row]: float(mu) for row, mu in zip(rows.tolist(), found.ln_days, strict=True)}
 
 
 def _pool(values: Floats, place: Ints, size: int) -> Floats:
