@@ -16,6 +16,12 @@ def stacked(arrays: Sequence[NDArray[Scalar]]) -> NDArray[Scalar]:
     return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
 
 
+def fixed(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """The array, which nobody can write to any more."""
+    array.flags.writeable = False
+    return array
+
+
 def to_plain(value: Any) -> Any:
     """An array as [type, shape, bytes]."""
     if isinstance(value, np.ndarray):

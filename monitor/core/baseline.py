@@ -49,7 +49,7 @@ class Bands:
 
     def spread(self, values: Floats) -> Floats:
         """Back to ages along the last axis."""
-        return values[..., self.of_age]
+        return np.take(values, self.of_age, axis=-1)
 
 
 def whole(exits: Floats, at_risk: Floats, bands: Bands) -> Floats:

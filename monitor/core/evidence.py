@@ -53,7 +53,7 @@ def stretched(increments: Floats, k: float) -> Floats:
     where = np.arange(ages + 1) / k
     low = np.floor(where).astype(np.int64)
     part = where - low
-    at = total[..., low] * (1 - part) + total[..., np.minimum(low + 1, ages)] * part
+    at = np.take(total, low, axis=-1) * (1 - part) + np.take(total, np.minimum(low + 1, ages), axis=-1) * part
     return np.diff(at, axis=-1)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -91,6 +92,7 @@ class _Now:
     ratio: float = 1.0
 
 
+@lru_cache(maxsize=4096)
 def feeds_of(part: str) -> tuple[str, ...]:
     """The feeds that tell of a carrier part, the widest first.
 

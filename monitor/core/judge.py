@@ -7,11 +7,12 @@ parents crosses rows, and those run over whole, sorted columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from functools import lru_cache
 
 import numpy as np
 
 from monitor.core import rare
-from monitor.core.arrays import stacked
+from monitor.core.arrays import fixed, stacked
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
@@ -55,11 +56,11 @@ def judge_day(
     verdicts: dict[str, Judged] = {}
     if not rows.size:
         return verdicts, found
-    carriers, _, _ = _lanes(names)
+    carriers, _, _ = _lanes(tuple(names))
     hazards_of = StageHazards(names, [ch.tally for ch in channels])
     factor = _weekday_factor(channels, carriers, day % 7)
     cv2 = cv2_of(stacked([ch.spread for ch in channels]))
-    rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(names))
+    rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(tuple(names)))
     blocks = []
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
@@ -104,7 +105,7 @@ class StageHazards:
 
     def __init__(self, names: Sequence[str], tallies: Sequence[Floats]) -> None:
         self._tally = stacked(tallies)
-        _, self._lanes, countries = _lanes(names)
+        _, self._lanes, countries = _lanes(tuple(names))
         self._bands = Bands(self._tally.shape[-1])
         self._parents = _parent_hazards(self._tally, countries, self._lanes, self._bands)
 
@@ -114,8 +115,12 @@ class StageHazards:
         return shrink(tally[:, 0], tally[:, 1], self._parents[self._lanes[rows]], KAPPA[2], self._bands)
 
 
-def _lanes(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
-    """Index of each channel's carrier, of its country × carrier, and of the country of each country × carrier."""
+@lru_cache(maxsize=4)
+def _lanes(names: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
+    """Index of each channel's carrier, of its country × carrier, and of the country of each country × carrier.
+
+    The same names come day after day: the arrays are kept, and cannot be written to.
+    """
     carrier_of: dict[str, int] = {}
     lane_of: dict[tuple[str, str], int] = {}
     country_of: dict[str, int] = {}
@@ -126,7 +131,7 @@ def _lanes(names: Sequence[str]) -> tuple[Ints, Ints, Ints]:
         lanes.append(lane_of.setdefault((country, carrier), len(lane_of)))
         country_of.setdefault(country, len(country_of))
     countries = [country_of[country] for country, _ in lane_of]
-    return np.array(carriers), np.array(lanes), np.array(countries)
+    return fixed(np.array(carriers)), fixed(np.array(lanes)), fixed(np.array(countries))
 
 
 def _sum_by(values: Floats, index: Ints, groups: int) -> Floats:

@@ -15,12 +15,13 @@ young log, not a fault.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.arrays import fixed
 from monitor.core.baseline import Floats, Ints
 from monitor.core.vocabulary import END_TO_END
 
@@ -84,14 +85,15 @@ def _theta(seen: Floats, expected: Floats, kappa: float) -> Floats:
     return out
 
 
-def parents_of(names: Sequence[str]) -> Ints:
-    """Number of the parent of each channel, ``[clock, channel]``."""
+@lru_cache(maxsize=4)
+def parents_of(names: tuple[str, ...]) -> Ints:
+    """Number of the parent of each channel, ``[clock, channel]``; kept for the next day, and cannot be written to."""
     facets = [name.split("|") for name in names]
     out = np.empty((len(RARE), len(names)), dtype=np.int64)
     for clock, places in enumerate(PARENT):
         numbers: dict[tuple[str, ...], int] = {}
         out[clock] = [numbers.setdefault(tuple(facet[i] for i in places), len(numbers)) for facet in facets]
-    return out
+    return fixed(out)
 
 
 def is_transit(routes: dict[int, int], country: int) -> bool:

@@ -172,7 +172,7 @@ class Baselines:
     def _rare(self, channel: str, clock: int) -> Floats:
         if self._rates is None:
             tallies = np.stack([self._tallies.rare[name] for name in self._names])
-            self._rates, _ = rare.hazards(tallies, rare.parents_of(self._names))
+            self._rates, _ = rare.hazards(tallies, rare.parents_of(tuple(self._names)))
         rates: Floats = self._rates[self._rows[channel], clock]
         return rates
 

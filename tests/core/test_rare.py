@@ -88,7 +88,7 @@ def test_hazards_are_those_of_all_corrected_by_parent_and_channel() -> None:
     tally = np.zeros((3, 2, len(RARE), 1))
     tally[:, 1] = 1000.0
     tally[:, 0, 0, 0] = (40, 20, 0)  # customs: the parent is the country
-    found, known = hazards(tally, parents_of(names))
+    found, known = hazards(tally, parents_of(tuple(names)))
     whole = (60 + 0.005) / (3000 + 50)
     russia = (60 + 3) / (2000 * whole + 3)
     assert found[0, 0, 0] == pytest.approx(whole * russia * (40 + 2) / (1000 * whole * russia + 2))
