@@ -51,6 +51,11 @@ class Facet(Struct):
     waited: list[float] = []  # of a batch: hazard that those without a first scan have gone through, by age
 
     @property
+    def entries(self) -> int:
+        """How many days and cells it remembers: less after something was forgotten."""
+        return len(self.days) + len(self.booked) + len(self.raised)
+
+    @property
     def waits(self) -> bool:
         """Whether parcels wait for a first scan, or may have had it on a day to be judged."""
         return bool(self.booked) or any(self.risk)

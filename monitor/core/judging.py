@@ -260,11 +260,12 @@ class Judging:
         window = today - self.params.recent_days
         for name in sorted(self.facets):
             facet = self.facets[name]
+            before = facet.entries
             if prune_facet(name, facet, today - DAYS_KEPT, self.header.open_day):
                 del self.facets[name]
                 self._bursts.forget(name)
                 self._pairs_changed(name)
-            else:
+            elif facet.entries != before:  # a table writes what is set
                 self.facets[name] = facet
         for name in self.members().names:
             channel = self.channels[name]
