@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from made_accepted import made_accepted
 from made_records import (
     AS_OF,
     COUNTRIES,
     HOSTILE_IDS,
     HOSTILE_NAME,
     Record,
-    made_accepted,
     made_advice,
     made_channels,
     made_dead_letters,

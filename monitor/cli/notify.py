@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from monitor.cli.common import FoundProblem, WrongUse, many
 from monitor.cli.logs import configure
-from monitor.cli.places import Place, opened, place_option
+from monitor.cli.places import Place, place_option
+from monitor.cli.watching import watch
 from monitor.live.views import LiveViews
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.protocol import Log
 from monitor.log.records import LogError
 from monitor.notify.outlets import Outlet
 from monitor.notify.queue import FILE_NAME, Queue, QueueError, waiting_in
@@ -25,7 +22,6 @@ from monitor.notify.sinks import SinkError, parse_sinks
 from monitor.settings import ConfigError, Settings, load_settings
 from monitor.web.i18n import Translator
 
-_LOOK_S: Final = 0.5
 Finding = tuple[str, bool, str]
 
 
@@ -115,29 +111,14 @@ def _send_tests(outlets: Sequence[Outlet]) -> None:
 
 def _follow(settings: Settings, place: Place, sender: Sender) -> None:
     """Until it is told to stop. Raises ``LogError``, ``QueueError``."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with opened(settings, place):  # there is a log; if not, say so now
-        pass
-
-    def open_log() -> Log:
-        if place.broker_of(settings) is None:
-            return EmbeddedLog.open(place.directory_of(settings), create=False, read_only=True)
-        return opened(settings, place)
-
-    views = LiveViews(open_log, settings.params(), lambda: {"ready": True, "reasons": []}, dict)
-    views.start()
-    click.echo("Sending messages. Ctrl-C ends it.", err=True)
     seen: list[dict[str, Any]] | None = None
-    try:
-        while not stop.wait(_LOOK_S):
-            incidents = views.incidents()
-            if views.as_of() is not None and incidents is not seen:
-                sender.look(incidents)
-                seen = incidents
-            sender.send()
-            if ended := views.ended():
-                raise LogError(ended)
-    finally:
-        views.stop()
+
+    def look(views: LiveViews) -> None:
+        nonlocal seen
+        incidents = views.incidents()
+        if views.as_of() is not None and incidents is not seen:
+            sender.look(incidents)
+            seen = incidents
+        sender.send()
+
+    watch(settings, place, look, "Sending messages. Ctrl-C ends it.")

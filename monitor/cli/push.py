@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 
 from monitor.cli.common import FoundProblem, WrongUse
 from monitor.cli.logs import configure
-from monitor.cli.places import Place, opened, place_option
+from monitor.cli.places import Place, place_option
+from monitor.cli.watching import watch
 from monitor.live.views import LiveViews
-from monitor.log.embedded import EmbeddedLog
-from monitor.log.protocol import Log
 from monitor.log.records import LogError
 from monitor.push.message import SecretError, key_of, test_event
 from monitor.push.pusher import FILE_NAME, SOURCE, Pusher, PushError, arrived
 from monitor.read.routing import routing_rows
 from monitor.settings import ConfigError, Settings, load_settings
 
-_LOOK_S: Final = 0.5
 Finding = tuple[str, bool, str]
 
 
@@ -49,7 +44,13 @@ def push(place: Place, config: Path | None, testing: bool) -> None:
                 raise FoundProblem(f"The receiver did not take the test: {problem}.")
             click.echo("The receiver took the test.")
             return
-        _follow(settings, place, pusher)
+
+        def look(views: LiveViews) -> None:
+            as_of = views.as_of()
+            if as_of is not None:
+                pusher.offer(routing_rows(views.recommendations()), as_of)
+
+        watch(settings, place, look, "Pushing the table of carriers. Ctrl-C ends it.")
     except ConfigError as error:
         raise WrongUse(str(error)) from None
     except (LogError, PushError) as error:
@@ -96,30 +97,3 @@ def look_at_push(settings: Settings, place: Place) -> list[Finding]:
         else "has not arrived yet"
     )
     return [("push", True, f"The table of carriers {when}. Try the receiver: push --test.")]
-
-
-def _follow(settings: Settings, place: Place, pusher: Pusher) -> None:
-    """Until it is told to stop. Raises ``LogError``, ``PushError``."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with opened(settings, place):  # there is a log; if not, say so now
-        pass
-
-    def open_log() -> Log:
-        if place.broker_of(settings) is None:
-            return EmbeddedLog.open(place.directory_of(settings), create=False, read_only=True)
-        return opened(settings, place)
-
-    views = LiveViews(open_log, settings.params(), lambda: {"ready": True, "reasons": []}, dict)
-    views.start()
-    click.echo("Pushing the table of carriers. Ctrl-C ends it.", err=True)
-    try:
-        while not stop.wait(_LOOK_S):
-            as_of = views.as_of()
-            if as_of is not None:
-                pusher.offer(routing_rows(views.recommendations()), as_of)
-            if ended := views.ended():
-                raise LogError(ended)
-    finally:
-        views.stop()

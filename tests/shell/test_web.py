@@ -10,7 +10,8 @@ from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
-from made_records import HOSTILE_IDS, HOSTILE_NAME, made_accepted
+from made_accepted import made_accepted
+from made_records import HOSTILE_IDS, HOSTILE_NAME
 from made_views import EmptyViews, MadeViews
 from msgspec.structs import replace
 from web_client import Asker, Seen
