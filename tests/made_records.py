@@ -375,6 +375,7 @@ def made_advice() -> list[Record]:
                 "answer": "accept" if decision == "switch" else None,
                 "answered_by": "Li" if decision == "switch" else None,
                 "answer_note": "cheaper <b>" if decision == "switch" else None,
+                "override": {"carrier": None, "share": 0.2} if decision == "switch" else None,
                 "warning": None,
                 "outcome": None,
                 "revision": 2,

@@ -61,6 +61,8 @@ class Decision(Struct, array_like=True, frozen=True, gc=False, order=True):
     note: str
     raw: bytes
     position: Position
+    carrier: str = ""  # taken instead of the advised one
+    share: float = -1.0  # moved instead of the advised one; negative: as advised
 
 
 class Segment(Struct, array_like=True):

@@ -173,6 +173,8 @@ class DecisionRecordedData(Struct, frozen=True, gc=False):
     what: Literal["ack", "note", "mute", "done", "accept", "decline"]
     by: Name | None = None
     note: Text | None = None
+    carrier: Name | None = None
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class CalendarDeclaredData(Struct, frozen=True, gc=False):

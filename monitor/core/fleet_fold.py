@@ -298,7 +298,7 @@ class FleetFold:
         self.dead_letters.append(DeadLetter(told.raw, "unknown_parcel", why + days, told.position, told.recorded_us))
 
     def _decide(self, decision: Decision) -> None:
-        note = Note(decision.recorded_us, decision.what, decision.by, decision.note)
+        note = Note(decision.recorded_us, decision.what, decision.by, decision.note, decision.carrier, decision.share)
         incident = self.incidents.get(decision.target)
         if incident is None:
             if self.advising.answer(decision.target, note):

@@ -48,12 +48,15 @@ StockOf = Callable[[Iterable[str], str], Stock]
 
 
 class Note(Struct, array_like=True, frozen=True):
-    """What a person did to an incident."""
+    """What a person did to an incident, or said to an advice: there with the ``carrier`` and ``share`` of its own, if
+    any (empty, negative)."""
 
     recorded_us: int
     what: str
     by: str
     note: str
+    carrier: str = ""
+    share: float = -1.0
 
 
 class Joined(Struct, array_like=True, frozen=True):

@@ -124,6 +124,8 @@ class Things:
                     said.note or "",
                     ledger.keep(raw, recorded),
                     position,
+                    said.carrier or "",
+                    -1.0 if said.share is None else said.share,
                 )
             )
         if ref:

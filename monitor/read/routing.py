@@ -49,8 +49,12 @@ def routing_rows(advised: Iterable[Record]) -> list[Record]:
 def _rows_of(record: Record, one: Record) -> list[Record]:
     carrier = one["carrier"]
     share = one["parcels"] / sum(each["parcels"] for each in record["carriers"])
-    if not record["warning"] or record["answer"] == "accept":
-        share += record["share_to_move"] * ((carrier == record["to_carrier"]) - (carrier == record["from_carrier"]))
+    to, moved = record["to_carrier"], record["share_to_move"]
+    if record["answer"] == "accept" and record["override"]:
+        own = record["override"]
+        to, moved = own["carrier"] or to, moved if own["share"] is None else own["share"]
+    if to not in record["excluded"] and (not record["warning"] or record["answer"] == "accept"):
+        share += moved * ((carrier == to) - (carrier == record["from_carrier"]))
     until = from_us(to_us(datetime.fromisoformat(record["as_of"])) + VALID_DAYS * DAY_US)
     row = {
         **record["lane"],

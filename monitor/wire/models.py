@@ -178,6 +178,12 @@ class DecisionRecordedData(Model):
     what: Literal["ack", "note", "mute", "done", "accept", "decline"] = Field(description="The decision.")
     by: Name | None = Field(None, description="Who decided.")
     note: Text | None = Field(None, description="Why.")
+    carrier: Name | None = Field(
+        None, description="Carrier (`carrier/service`) that is taken instead of the advised one; with `accept` only."
+    )
+    share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Share of the lane's parcels that is moved instead of the advised one; with `accept` only."
+    )
 
 
 class CalendarDeclaredData(Model):

@@ -105,6 +105,13 @@ class Balance(Model):
     warning: str | None = Field(description="Said while advice was wrong too often; null else.")
 
 
+class Override(Model):
+    """What a person decided instead of the advice, when accepting it."""
+
+    carrier: str | None = Field(description="Carrier that is taken; null: the advised one.")
+    share: _Share | None = Field(description="Share of the lane's parcels that is moved; null: the advised one.")
+
+
 class Recommendation(Model):
     """Whether to move parcels of a lane to another carrier."""
 
@@ -132,6 +139,7 @@ class Recommendation(Model):
     answer: Literal["accept", "decline"] | None = Field(None, description="A person's answer; null if nobody gave one.")
     answered_by: Name | None = Field(None, description="Who gave it; null if nobody did, or without a name.")
     answer_note: str | None = Field(None, description="The reason given with it; null without one.")
+    override: Override | None = Field(None, description="What was decided instead of the advice; null if nothing.")
     warning: str | None = Field(None, description="That too few accepted switches paid lately; null else.")
     outcome: Outcome | None = Field(
         None, description="What the last accepted switch of the lane brought; null if none was accepted."

@@ -100,6 +100,23 @@ def test_what_is_declined_afterwards_is_not_measured_and_what_was_never_accepted
     assert outcomes(lane_after([answer("decline")], MORE, LESS)) == []
 
 
+def test_a_person_may_take_another_carrier_or_share() -> None:
+    (own,) = outcomes(lane_after([answer("accept", share=0.1)], MORE, LESS))
+    assert (own["to_carrier"], own["share_to_move"], own["state"]) == ("bravo", 0.1, "measured")
+    (record,) = picture(lane_after([answer("accept", carrier="bravo", share=0.3)], days=47)).advice_records()
+    assert record["override"] == {"carrier": "bravo", "share": 0.3}
+    rows = {row["carrier"]: row["share"] for row in routing_rows([record])}
+    assert rows["bravo"] == pytest.approx(8 / 18 + 0.3, abs=1e-3)
+    assert rows["alpha"] == pytest.approx(10 / 18 - 0.3, abs=1e-3)
+
+
+def test_the_carrier_in_use_is_no_switch_and_an_unknown_one_has_no_forecast() -> None:
+    assert outcomes(lane_after([answer("accept", carrier="alpha")], MORE, LESS)) == []
+    (one,) = outcomes(lane_after([answer("accept", carrier="charlie")], MORE, LESS))
+    assert one["state"] == "not_followed"
+    assert one["forecast_per_parcel"]["value"] == 0
+
+
 def test_a_second_accept_changes_nothing() -> None:
     once = outcomes(lane_after([answer("accept")], MORE, LESS, days=90))
     twice = outcomes(lane_after([answer("accept"), answer("accept", 50.5)], MORE, LESS, days=90))

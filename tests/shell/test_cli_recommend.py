@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from made_events import write_lines
 from made_lanes import BAD, GOOD, offered, parcels, ruled
 from test_cli_verbs import printed, run
 
+from monitor.cli.main import main
 from monitor.core.switch.terms import Rate, SwitchTerms
 from monitor.read.routing import COLUMNS
 from monitor.settings import ConfigError, load_settings
@@ -45,6 +48,28 @@ def test_on_the_terminal_a_lane_is_one_line_with_its_saving(filled: Path) -> Non
     assert head.startswith("ID ")
     for word in ("RU tablet", "switch", "alpha", "bravo", "USD", "charlie"):
         assert word in line
+
+
+def test_a_switch_of_ones_own_is_recorded_unless_it_cannot_be(filled: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(filled, tmp_path / "data"))
+    id_ = printed("recommend", "--data", data)[0]["recommendation_id"]
+
+    def act(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["act", *arguments, "--data", str(data)])
+
+    for words, status, said in (
+        ((id_, "accept", "--carrier", "charlie"), 1, "charlie may not be used: "),
+        ((id_, "accept", "--carrier", "alpha"), 1, "alpha is the carrier in use"),
+        ((id_, "accept", "--carrier", "delta"), 1, "delta is no carrier of RU tablet (bravo, charlie)"),
+        ((id_, "decline", "--share", "0.2"), 2, "go with accept"),
+        ((id_, "accept", "--share", "1.2"), 2, "1.2 is not in the range"),
+    ):
+        result = act(*words)
+        assert result.exit_code == status, result.output
+        assert said in " ".join(result.output.split())
+    assert printed("recommend", "--data", data)[0]["answer"] is None
+    told = json.loads(act(id_, "accept", "--carrier", "bravo", "--share", "0.2", "--by", "Li", "--json").stdout)
+    assert told == {"id": id_, "what": "accept", "by": "Li", "note": None, "carrier": "bravo", "share": 0.2}
 
 
 def test_a_recommendation_is_explained_with_the_offers_and_rules_behind_it(filled: Path) -> None:

@@ -115,21 +115,27 @@ def same(one: Advice, other: Advice) -> bool:
     )
 
 
-def accept(advice: Advice, note: Note) -> Accepted:
-    """The switch that a person accepted, from the ``advice`` as it stands."""
+def accept(advice: Advice, note: Note) -> Accepted | None:
+    """The switch that a person decided for, from the ``advice`` as it stands; their own where they name a carrier or a
+    share. None where there is no switch in it: none was advised, or the carrier is the present one, or excluded."""
+    to = note.carrier or (advice.to_carrier if advice.decision == SWITCH else "")
+    if not to or to == advice.from_carrier or to in advice.excluded:
+        return None
     present = advice.carriers[0]
-    taken = next(one for one in advice.carriers if one.carrier == advice.to_carrier)
+    taken = next((one for one in advice.carriers if one.carrier == to), None)
     nothing = Money(Decimal(0), Decimal(0), Decimal(0))
+    is_advised = advice.decision == SWITCH and to == advice.to_carrier
+    share = advice.share if is_advised else 0.0
     return Accepted(
         advice.advice_id,
         advice.from_carrier,
-        advice.to_carrier,
+        to,
         note.recorded_us,
         note.by,
         advice.currency,
-        advice.share,
-        round(taken.parcels / sum(one.parcels for one in advice.carriers), 6),
-        advice.saving or nothing,
+        note.share if note.share >= 0 else share,
+        0.0 if taken is None else round(taken.parcels / sum(one.parcels for one in advice.carriers), 6),
+        (None if taken is None else taken.saving) or nothing,
         present.cost or nothing,
         advice.promised_days,
     )
@@ -138,6 +144,13 @@ def accept(advice: Advice, note: Note) -> Accepted:
 def answer(advice: Advice) -> Note | None:
     """The last answer of a person, if any."""
     return next((note for note in reversed(advice.notes) if note.what in ANSWERS), None)
+
+
+def _override(said: Note | None) -> dict[str, Any] | None:
+    """What a person decided instead of the advice."""
+    if said is None or not (said.carrier or said.share >= 0):
+        return None
+    return {"carrier": said.carrier or None, "share": said.share if said.share >= 0 else None}
 
 
 def _money(amount: Money | None, currency: str) -> dict[str, Any] | None:
@@ -165,6 +178,7 @@ def record(lane: str, advice: Advice, accepted: Sequence[Accepted] = ()) -> dict
         "answer": None if said is None else said.what,
         "answered_by": None if said is None else said.by or None,
         "answer_note": None if said is None else said.note or None,
+        "override": _override(said),
         "warning": advice.warning or None,
         "outcome": outcome_record(lane, accepted[-1]) if accepted else None,
         "revision": advice.revision,

@@ -107,8 +107,9 @@ class Advising:
                 continue
             if note.what == "decline":
                 lane.accepted = [one for one in lane.accepted if one.advice_id != target]
-            elif note.what == "accept" and known is None and advice is not None and advice.decision == SWITCH:
-                lane.accepted = [*lane.accepted, accept(advice, note)][-KEPT:]
+            elif note.what == "accept" and known is None and advice is not None:
+                taken = accept(advice, note)
+                lane.accepted = [*lane.accepted, *([taken] if taken else [])][-KEPT:]
             if advice is not None:
                 advice.notes = [*advice.notes, note]
                 advice.revision += 1
