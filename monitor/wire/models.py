@@ -178,7 +178,7 @@ class DecisionRecordedData(Model):
     what: Literal["ack", "note", "mute", "done", "accept", "decline"] = Field(description="The decision.")
     by: Name | None = Field(None, description="Who decided.")
     note: Text | None = Field(None, description="Why.")
-    carrier: Name | None = Field(
+    carrier: ChannelName | None = Field(
         None, description="Carrier (`carrier/service`) that is taken instead of the advised one; with `accept` only."
     )
     share: Annotated[float, Field(ge=0, le=1)] | None = Field(

@@ -69,8 +69,9 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.sampled_from(["12.30", "0", "-1.5", "999999999999999.999999"])
         case inspect.StrType():
             return _WORDS if kind.max_length != 64 else _WORDS.map(lambda word: word[:64])
-        case inspect.FloatType():
-            return st.one_of(st.integers(0, 3650), st.floats(0, 3650))
+        case inspect.FloatType(le=most):
+            most = 3650 if most is None else most
+            return st.one_of(st.integers(0, int(most)), st.floats(0, most))
         case inspect.IntType():
             return st.integers(0, 2**63 - 1)
         case inspect.BoolType():
@@ -118,6 +119,8 @@ def _full(kind: inspect.Type) -> Any:
             return _BY_PATTERN.get(pattern, ["RU-MOW"])[0]
         case inspect.StrType(max_length=24):
             return "12.30"
+        case inspect.FloatType(le=1):
+            return 0.5
         case inspect.FloatType() | inspect.IntType():
             return 7
         case inspect.BoolType():
