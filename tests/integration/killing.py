@@ -57,19 +57,32 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0)
 
 
 class Killer:
-    """Owns the process that is killed. ``max_delay_s``: how long it may work before a kill, beyond its first work."""
+    """Owns the process that is killed. ``max_delay_s``: how long it may work before a kill, beyond its first work;
+    ``refill``: gives it more to do before each of its starts, so that a fast machine is not through before it is
+    killed."""
 
-    def __init__(self, command: Sequence[str], directory: Path, *, seed: int, max_delay_s: float = 0.6) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        seed: int,
+        max_delay_s: float = 0.6,
+        refill: Callable[[], None] | None = None,
+    ) -> None:
         self._command = command
         self._directory = directory
         self._random = random.Random(seed)
         self._max_delay_s = max_delay_s
+        self._refill = refill
         self._process: subprocess.Popen[str] | None = None
         self.points: list[KillPoint] = []
 
     def kill_and_restart(self, times: int) -> None:
         """Start the program and kill it with SIGKILL while records wait and some are folded but not saved."""
         for _ in range(times):
+            if self._refill is not None:
+                self._refill()
             process = self._start()
             position = self._position()
             self._status(lambda status: status["lag_records"] > 0 and status["applied_records"] > 0)

@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,27 @@ def folded(directory: Path, process: subprocess.Popen[str]) -> dict[str, Any] | 
 
 @pytest.mark.slow
 def test_after_any_number_of_kills_state_and_outputs_equal_an_undisturbed_run(tmp_path: Path) -> None:
-    for name in ("disturbed", "undisturbed"):
-        fill(tmp_path / name, 30_000)
+    seeds = count()
+
+    def refill(records: int = 4_000) -> None:
+        seed = next(seeds)
+        for name in ("disturbed", "undisturbed"):
+            fill(tmp_path / name, records, seed)
+
+    refill(30_000)
     undisturbed = Killer([sys.executable, TOY, str(tmp_path / "undisturbed")], tmp_path / "undisturbed", seed=0)
-    killer = Killer([sys.executable, TOY, str(tmp_path / "disturbed"), "0.3"], tmp_path / "disturbed", seed=7)
+    command = [sys.executable, TOY, str(tmp_path / "disturbed"), "0.3"]
+    killer = Killer(command, tmp_path / "disturbed", seed=7, refill=refill)
     try:
-        undisturbed.finish()
-        killer.kill_and_restart(times=8)
+        killer.kill_and_restart(times=6)
         killer.finish()
+        undisturbed.finish()
     finally:
         undisturbed.close()
         killer.close()
     assert all(point.lost_records > 0 and point.lag_records > 0 for point in killer.points)
     assert results(tmp_path / "disturbed") == results(tmp_path / "undisturbed")
-    assert sum(map(len, results(tmp_path / "disturbed")["outputs"].values())) == 30_000
+    assert sum(map(len, results(tmp_path / "disturbed")["outputs"].values())) == 54_000
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
