@@ -31,14 +31,20 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list."""
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            text = " ".join((command.help or "").split()) if command is not None else ""
-            end = text.find(". ")
-            rows.append((name, text if end < 0 else text[: end + 1]))
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(self.summaries(ctx))
+
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """The verbs with what each does."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, first_sentence(command)) for name, command in commands if command is not None]
+
+
+def first_sentence(command: click.Command) -> str:
+    """Of its help."""
+    text = " ".join((command.help or "").split())
+    end = text.find(". ")
+    return text if end < 0 else text[: end + 1]
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

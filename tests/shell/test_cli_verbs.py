@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from hand_logs import FILES, registered, replayed, validator
 from made_events import write_lines
 
+from monitor.cli.common import first_sentence
 from monitor.cli.main import VERBS, main
 from monitor.replay.simulate import write_world
 
@@ -74,6 +76,13 @@ def test_the_help_lists_every_verb_with_a_whole_sentence() -> None:
     assert "..." not in text.replace("CHANNEL_MONITOR_...", "").replace("[ARGS]...", "")
     assert run("-h").stdout == text
     assert run().exit_code == 2
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_sentence_in_that_list_is_the_first_of_the_help_of_the_verb(verb: str) -> None:
+    command = main.get_command(click.Context(main), verb)
+    assert command is not None
+    assert VERBS[verb].summary == first_sentence(command)
 
 
 @pytest.mark.parametrize(
