@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import ndtr
 
 from monitor.core.baseline import Floats, Ints
 from monitor.core.switch.counts import ENDS, LN_DAYS, Weighed
@@ -43,30 +44,8 @@ PRIOR_COMPLAINED: Final = 0.02
 FIRST_ROUNDS: Final = 30
 ROUNDS: Final = 10
 _LN_AGE: Final = np.log(np.concatenate(([0.5], (ENDS[:-2] + ENDS[1:-1]) / 2, [130.0])))
-_SQRT_2PI: Final = math.sqrt(2 * math.pi)
-
-
-def normal_cdf(z: Floats) -> Floats:
-    """Φ(z), to 1.5e-7 (Abramowitz and Stegun, 7.1.26).
-
-    >>> [round(float(x), 4) for x in normal_cdf(np.array([-1.96, 0.0, 1.0]))]
-    [0.025, 0.5, 0.8413]
-    """
-    x = np.abs(z) / math.sqrt(2)
-    t = 1 / (1 + 0.3275911 * x)
-    poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    tail = poly * np.exp(-x * x) / 2
-    found: Floats = np.where(z < 0, tail, 1 - tail)
-    return found
-
-
-def _mills(z: Floats, below: Floats) -> Floats:
-    """Mean of a standard normal variable beyond z, φ(z) / (1 − Φ(z)), given ``below`` = Φ(z); by its continued fraction
-    from 4 on."""
-    near = np.exp(-z * z / 2) / (_SQRT_2PI * np.maximum(1 - below, 1e-9))
-    far = np.maximum(z, 1.0)
-    found: Floats = np.where(z < 4.0, near, far + 1 / (far + 2 / (far + 3 / (far + 4 / far))))
-    return found
+_LN_SQRT_2PI: Final = math.log(2 * math.pi) / 2
+_FAR: Final = 35.0  # standard deviations up to which Φ(−z) is more than zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +98,31 @@ def update(prior: Posterior, seen: Weighed, exposed: Floats, rounds: int = ROUND
     p0, r0, q0 = prior.means()
     mu0, var0 = prior.ln_days, prior.variance
     mu, var, p = mu0, var0, p0 / 4  # from "late, not lost": the other way round a fit may stay where it began
-    weight, info = np.zeros_like(seen.open), np.zeros_like(seen.open)
     lost_open = np.zeros_like(p0)
     timed = seen.delivered.sum(axis=1)
     first, second = ((seen.delivered * power).sum(axis=1) for power in (LN_DAYS, np.square(LN_DAYS)))
+    some = np.flatnonzero(seen.open.any(axis=0))  # bins with open parcels
+    open_, ln_age = seen.open[:, some], _LN_AGE[some]
+    weight, info = np.zeros_like(open_), np.zeros_like(open_)
+    known = timed + seen.untimed + seen.returned + seen.lost
+    first, second = first + time * mu0, second + time * (var0 + mu0 * mu0)
     for _ in range(rounds):
         sd = np.sqrt(var)[:, None]
-        z = (_LN_AGE - mu[:, None]) / sd
-        gone = normal_cdf(z)
-        pi = p[:, None] / (p[:, None] + (1 - p[:, None]) * np.maximum(1 - gone, 1e-12))
-        weight = seen.open * (1 - pi)
-        beyond = _mills(z, gone)
+        z = np.minimum((ln_age - mu[:, None]) / sd, _FAR)
+        there = ndtr(-z)
+        pi = p[:, None] / (p[:, None] + (1 - p[:, None]) * there)
+        weight = open_ * (1 - pi)
+        beyond = np.exp(-0.5 * z * z - _LN_SQRT_2PI) / there  # the mean beyond z: φ(z) / (1 − Φ(z))
         info = beyond * (beyond - z)
         mean = mu[:, None] + sd * beyond
-        square = np.square(mean) + np.square(sd) * np.maximum(1 - info, 0.0)
+        square = mean * mean + sd * sd * np.maximum(1 - info, 0.0)
         n = timed + weight.sum(axis=1) + time
-        mu_new = (first + (weight * mean).sum(axis=1) + time * mu0) / n
-        total = second + (weight * square).sum(axis=1) + time * (var0 + np.square(mu0))
-        mu, var = mu_new, np.clip(total / n - np.square(mu_new), 0.01, 1.0)
-        lost_open = (seen.open * pi * gone).sum(axis=1)
-        ended = timed + seen.untimed + seen.returned + seen.lost + lost_open
-        p = (rate * p0 + seen.lost + lost_open) / (rate + ended)
-    ended = timed + seen.untimed + seen.returned + seen.lost + lost_open
+        mu = (first + (weight * mean).sum(axis=1)) / n
+        total = second + (weight * square).sum(axis=1)
+        var = np.minimum(np.maximum(total / n - mu * mu, 0.01), 1.0)
+        lost_open = (open_ * pi * (1 - there)).sum(axis=1)
+        p = (rate * p0 + seen.lost + lost_open) / (rate + known + lost_open)
+    ended = known + lost_open
     told = timed + (weight * np.clip(info, 0.0, 1.0)).sum(axis=1)
     doubt = var / (time + told) + np.where(seen.weeks > 0, WEEK_SHOCK**2 / np.maximum(seen.weeks, 1.0), 0.0)
     return Posterior(
@@ -200,9 +182,7 @@ def lateness(posterior: Posterior, promise: Floats) -> tuple[Floats, Floats, Flo
     mu = posterior.ln_days[:, None, None] + np.sqrt(posterior.doubt)[:, None, None] * z[:, None]
     sd = np.sqrt(posterior.variance)[:, None, None] * np.exp(np.sqrt(posterior.ln_sd_doubt)[:, None, None] * z)
     ln_p = np.log(np.maximum(promise, 0.25))[:, None, None]
-    late = np.exp(mu + sd * sd / 2) * normal_cdf((mu + sd * sd - ln_p) / sd) - np.exp(ln_p) * normal_cdf(
-        (mu - ln_p) / sd
-    )
+    late = np.exp(mu + sd * sd / 2) * ndtr((mu + sd * sd - ln_p) / sd) - np.exp(ln_p) * ndtr((mu - ln_p) / sd)
     late = np.clip(late, 0.0, MOST_LATE)
     weight = w[:, None] * w
     mean = (late * weight).sum(axis=(1, 2))
