@@ -16,7 +16,7 @@ members that are well count against their group (``Group.fit``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Final
 
 import msgspec
@@ -57,7 +57,7 @@ def new_group() -> Group:
 class Membership:
     """Which channels (rows, sorted by name) form which groups of two or more (``scopes``, sorted)."""
 
-    def __init__(self, names: Sequence[str], groups: Callable[[str], list[str]] = groups_of) -> None:
+    def __init__(self, names: Sequence[str], groups: Callable[[str], Iterable[str]] = groups_of) -> None:
         members: dict[str, list[int]] = {}
         for row, name in enumerate(names):
             for scope in groups(name):

@@ -6,6 +6,7 @@ names what is no facet of a channel. So a channel's scope is ``channel|`` and it
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 #: The scope of everything.
@@ -79,11 +80,12 @@ def scope_record(scope: str) -> dict[str, str | None]:
     return out
 
 
-def groups_of(channel: str) -> list[str]:
+@lru_cache(maxsize=1 << 16)
+def groups_of(channel: str) -> tuple[str, ...]:
     """Scopes of the groups that a channel belongs to, a carrier with and without its service.
 
     >>> groups_of("RU|tablet|post/air")[:3]
-    ['carrier_country|RU||post', 'carrier_country|RU||post/air', 'carrier_product||tablet|post']
+    ('carrier_country|RU||post', 'carrier_country|RU||post/air', 'carrier_product||tablet|post')
     """
     country, product, part = channel.split("|")
     out = [scope("country", country), scope("country_product", country, product)]
@@ -91,4 +93,4 @@ def groups_of(channel: str) -> list[str]:
         out.append(scope("carrier", carrier=carrier))
         out.append(scope("carrier_country", country, carrier=carrier))
         out.append(scope("carrier_product", "", product, carrier))
-    return sorted(out)
+    return tuple(sorted(out))

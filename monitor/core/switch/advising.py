@@ -185,7 +185,7 @@ class Advising:
         for name, lane, found in measured:
             measure(name, lane, found, parts[name], self._counts, beliefs, now)
             self._lanes[name] = lane
-        return {name: price(name, lane, found, beliefs, now) for name, lane, found in priced}
+        return price(priced, beliefs, now)
 
     def _decide(self, plans: list[Plan], promises: Mapping[str, float | None], now: Moment) -> None:
         """Decide every lane, by itself unless offers are short of capacity."""
@@ -248,5 +248,7 @@ _NOT_OF_CARRIER: Final = frozenset({"country", "country_product", "customer", "f
 
 def _said(trouble: Mapping[str, str], lane: str, part: str) -> str:
     """The open incident on a carrier part of a lane, also of one that has no parcels there."""
+    if not trouble:
+        return ""
     channel = f"{lane}|{part}"
     return next((trouble[key] for key in (channel, *groups_of(channel)) if key in trouble), "")

@@ -66,6 +66,9 @@ class Cost:
         return self.mean + exact(sd * k)
 
 
+NOTHING: Final = Cost(Decimal(0), Decimal(0), Decimal(0))
+
+
 def _skew(cost: Cost) -> float:
     sd = cost.deviation
     return 0.0 if sd <= 0 else max(min(float(cost.third) / sd**3, _MOST_SKEW), -_MOST_SKEW)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -26,7 +26,7 @@ from monitor.core.switch.advice import (
 )
 from monitor.core.switch.allocation import Room
 from monitor.core.switch.book import ALWAYS, Offer
-from monitor.core.switch.cost import Cost, exact, of_beta, of_gamma
+from monitor.core.switch.cost import NOTHING, Cost, exact, of_beta, of_gamma
 from monitor.core.switch.lane_rules import Ban, LaneRules
 from monitor.core.switch.money import interval
 from monitor.core.switch.posterior import Posterior, lateness
@@ -53,7 +53,7 @@ class Candidate:
     belief: Posterior | None = None
     postage: Decimal | None = None
     late_days: float = 0.0
-    cost: Cost = field(default_factory=lambda: Cost(Decimal(0), Decimal(0), Decimal(0)))
+    cost: Cost = NOTHING
     saving: Cost | None = None
     probability: float | None = None
     status: str = "compared"
@@ -143,52 +143,66 @@ def is_comparable(found: list[Candidate], terms: SwitchTerms) -> bool:
     return found[0].seen >= terms.min_parcels and any(one.may_do(terms) for one in found[1:])
 
 
-def price(name: str, lane: Lane, found: list[Candidate], beliefs: Beliefs, now: Moment) -> float | None:
-    """Work out what each candidate costs; the promise (days) that they are held to."""
-    terms, present = now.terms, found[0]
+def price(plans: Sequence[tuple[str, Lane, list[Candidate]]], beliefs: Beliefs, now: Moment) -> dict[str, float | None]:
+    """Work out what the candidates of some lanes cost; of each lane the promise (days) that they are held to."""
+    terms = now.terms
+    promises: dict[str, float | None] = {}
+    priced: list[tuple[Candidate, Posterior, float | None, Decimal | None]] = []
+    for name, lane, found in plans:
+        promise = promises[name] = _promise(lane, found[0], now)
+        value = mean_amount("value", [lane.carriages[part] for part in sorted(lane.carriages)], terms, now.at_day)
+        by_part = {one.part: one for one in found}
+        for one in found:
+            one.postage = postage_of(one.part, by_part, lane, now)
+            if one is found[0] or one.may_do(terms):
+                one.belief = beliefs.of(name, one.part)
+                if one.trouble:
+                    channel = f"{name}|{one.part}"
+                    one.belief = slowed(one.belief, beliefs.usual[channel], now.channels[channel])
+                priced.append((one, one.belief, promise, value))
+    late = lateness_of([(belief, promise) for _, belief, promise, _ in priced])
+    for (one, belief, _, value), days in zip(priced, late, strict=True):
+        one.cost, one.late_days = cost_of(belief, one.postage, days, value, terms), float(days.mean)
+    return promises
+
+
+def _promise(lane: Lane, present: Candidate, now: Moment) -> float | None:
     carried = lane.carriages
     mine = [carried[present.part]] if present.part in carried else []
-    every = [carried[part] for part in sorted(carried)]
-    promise = usual_promise(mine, terms, now.at_day)
+    promise = usual_promise(mine, now.terms, now.at_day)
     if promise is None and present.offer is not None and present.offer.promised_days >= 0:
         promise = present.offer.promised_days
-    if promise is None:
-        promise = usual_promise(every, terms, now.at_day)
-    value = mean_amount("value", every, terms, now.at_day)
-    by_part = {one.part: one for one in found}
-    for one in found:
-        one.postage = postage_of(one.part, by_part, lane, now)
-        if one is not present and not one.may_do(terms):
-            continue
-        one.belief = beliefs.of(name, one.part)
-        if one.trouble:
-            channel = f"{name}|{one.part}"
-            one.belief = slowed(one.belief, beliefs.usual[channel], now.channels[channel])
-        one.cost, one.late_days = cost_of(one.belief, one.postage, promise, value, terms)
-    return promise
+    return (
+        promise
+        if promise is not None
+        else usual_promise([carried[part] for part in sorted(carried)], now.terms, now.at_day)
+    )
 
 
-def cost_of(
-    belief: Posterior, price: Decimal | None, promise: float | None, value: Decimal | None, terms: SwitchTerms
-) -> tuple[Cost, float]:
-    """The cost of a parcel by a posterior (one row), and the days that one which arrives is late. ``price``: postage,
-    None where nobody knows it; ``promise``: days; ``value``: of the goods, None for that of the terms."""
+def lateness_of(asked: Sequence[tuple[Posterior, float | None]]) -> list[Cost]:
+    """The days that a parcel which arrives is late, of some posteriors (one row each) and promises (days); none where
+    none is promised."""
+    held = [(belief, promise) for belief, promise in asked if promise is not None]
+    found: Iterator[tuple[float, ...]] = iter(())
+    if held:
+        moments = lateness(Posterior.joined([belief for belief, _ in held]), np.array([promise for _, promise in held]))
+        found = zip(*(moment.tolist() for moment in moments), strict=True)
+    return [NOTHING if promise is None else Cost(*map(exact, next(found))) for _, promise in asked]
+
+
+def cost_of(belief: Posterior, price: Decimal | None, late: Cost, value: Decimal | None, terms: SwitchTerms) -> Cost:
+    """The cost of a parcel by a posterior (one row). ``price``: postage, None where nobody knows it; ``late``: the days
+    that one which arrives is late; ``value``: of the goods, None for that of the terms."""
     postage = price or Decimal(0)
-    late, late_days = Cost(Decimal(0), Decimal(0), Decimal(0)), 0.0
-    if promise is not None:
-        mean, variance, third = lateness(belief, np.array([promise]))
-        late_days = float(mean[0])
-        late = Cost(exact(late_days), exact(float(variance[0])), exact(float(third[0])))
     lost, returned = of_beta(belief.lost[0]), of_beta(belief.returned[0])
     arrives = max(_ONE - lost.mean - returned.mean, Decimal(0))
-    cost = (
+    return (
         Cost(postage, Decimal(0), Decimal(0))
         + returned.times(postage)
         + lost.times(terms.value if value is None else value)
         + late.times(terms.late_per_day * arrives)
         + of_gamma(belief.complained[0]).times(terms.complaint)
     )
-    return cost, late_days
 
 
 def postage_of(part: str, found: Mapping[str, Candidate], lane: Lane, now: Moment) -> Decimal | None:

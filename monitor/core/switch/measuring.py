@@ -10,7 +10,7 @@ import numpy as np
 from monitor.core.switch import posterior as pos
 from monitor.core.switch.advice import Lane
 from monitor.core.switch.counts import Counts
-from monitor.core.switch.deciding import Candidate, Moment, cost_of, postage_of
+from monitor.core.switch.deciding import Candidate, Moment, cost_of, lateness_of, postage_of
 from monitor.core.switch.outcomes import STRENGTH, Accepted, Arm, settle
 from monitor.core.switch.terms import SwitchTerms
 from monitor.core.switch.weighing import Beliefs, mean_amount
@@ -75,6 +75,7 @@ def _arms(
     for i, part in enumerate(parts):
         known, price, cost = float(belief.known[i]), postage[part], None
         if known >= terms.min_parcels and (price is not None) == is_priced:
-            cost, _ = cost_of(belief.take(np.array([i])), price, one.promised_days, value, terms)
+            mine = belief.take(np.array([i]))
+            cost = cost_of(mine, price, lateness_of([(mine, one.promised_days)])[0], value, terms)
         out[part] = Arm(int(seen.registered[i].sum()), cost)
     return out

@@ -67,6 +67,11 @@ class Posterior:
         """Some rows of it."""
         return Posterior(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Posterior]) -> Posterior:
+        """The rows of all of them."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
     def means(self) -> tuple[Floats, Floats, Floats]:
         """Mean shares lost, returned, complained about."""
         return _share(self.lost), _share(self.returned), self.complained[:, 0] / self.complained[:, 1]
