@@ -20,7 +20,7 @@ from monitor.core.params import Params
 from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
 from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
-from monitor.core.verdict import Judged, say
+from monitor.core.verdict import Judged, say_all
 from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
 from monitor.core.vocabulary import UNDERWAY as UNDERWAY_CLOCKS
 
@@ -176,9 +176,11 @@ class Block:
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
         ln_m = ev.mixture(state[:, ev.LN_M])
-        for channel, row, total in zip(self.channels, state, ln_m, strict=True):
+        self._verdicts = say_all(state, ln_m.tolist())
+        self.lately = state[:, LATELY]
+        for channel, row, verdict in zip(self.channels, state, self._verdicts, strict=True):
             channel.evidence = row
-            channel.ln_m = float(total)
+            channel.ln_m = verdict.ln_m
         self._advance(cv2)
 
     def _joint(self, raw: Floats, judged: NDArray[np.bool_]) -> Floats:
@@ -241,14 +243,15 @@ class Block:
         found.expected[self.rows] = self.all_expected
         found.raw[self.rows] = self.raw
         found.before[self.rows] = self.before
-        found.lately[self.rows] = stacked([channel.evidence[LATELY] for channel in self.channels])
+        found.lately[self.rows] = self.lately
         scale = (1 - self.margin[:, 0]) * self.factor[:, 0]
         found.first[self.rows] = (self.increments[:, 0] * scale[:, None])[:, :AGES]
         found.handed[self.rows] = self._cohorts[:, :DAYS_KEPT].sum(axis=-1)
 
     def verdicts(self) -> list[Judged | None]:
         """For each channel with something judged: ln M, and the clock and alternative that say most."""
-        return [
-            say(channel.evidence, channel.ln_m) if self.all_judged[i].any() else None
-            for i, channel in enumerate(self.channels)
-        ]
+        judged = np.flatnonzero(self.all_judged.any(axis=1))
+        out: list[Judged | None] = [None] * len(self._verdicts)
+        for i in judged.tolist():
+            out[i] = self._verdicts[i]
+        return out

@@ -33,7 +33,7 @@ from monitor.core.judge import BLOCK, StageHazards
 from monitor.core.params import Params
 from monitor.core.scope import channel_scope
 from monitor.core.spread import cv2_of
-from monitor.core.verdict import Judged, say
+from monitor.core.verdict import Judged, say_all
 
 FACTORS: Final = (0.35, 0.08)
 MARGIN: Final = 0.2
@@ -85,12 +85,10 @@ class Canary:
             return
         rows = [row for row, _, _ in new]
         parents, stretches = _expected(names, channels, rows)
-        increments = np.stack(
-            [
-                [ev.stretched(clock, k) for clock, k in zip(of_row, of_clocks, strict=True)]
-                for of_row, of_clocks in zip(cumulative(parents), stretches.tolist(), strict=True)
-            ]
-        )
+        usual = cumulative(parents)
+        increments = np.empty_like(usual)
+        for k in np.unique(stretches).tolist():  # a few: one a clock and level
+            increments[stretches == k] = ev.stretched(usual[stretches == k], k)
         at_risk = stacked([block.at_risk[i] for _, block, i in new])
         exits = stacked([block.exits[i] for _, block, i in new])
         scale = (1 - MARGIN) * stacked([block.factor[i] for _, block, i in new])
@@ -102,10 +100,11 @@ class Canary:
         state = stacked([channels[row].canary if channels[row].canary.size else _nothing() for row in rows])
         ell = raw / ev.tempering(cv2, week)[..., None]
         ev.accumulate(state, judged, ell, exits.sum(axis=-1), expected, day)
-        for row, evidence, ln_m, told in zip(rows, state, ev.mixture(state[:, ev.LN_M]), judged.any(1), strict=True):
+        verdicts = say_all(state, ev.mixture(state[:, ev.LN_M]).tolist())
+        for row, evidence, verdict, told in zip(rows, state, verdicts, judged.any(axis=1).tolist(), strict=True):
             channels[row].canary = evidence
             if told:
-                self._verdicts[names[row]] = say(evidence, float(ln_m))
+                self._verdicts[names[row]] = verdict
 
     def after_day(self, day: int, at_us: int, stock: StockOf) -> None:
         """Open and close the tickets of new channels, after all other incidents of the day."""

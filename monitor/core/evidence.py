@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.baseline import Floats
+from monitor.core.baseline import Floats, Ints
 
 #: Names of the alternatives, in order.
 ALTERNATIVES: Final = ("x0.7", "x0.35", "x0.08", "aft1.35", "aft1.8", "lost0.05")
@@ -46,22 +46,23 @@ ROWS: Final = 6
 KEEP: Final = 0.9
 
 
+def cumulated(increments: Floats) -> Floats:
+    """The cumulative hazard H₀ at the beginning of each age and at the end of the last, ``[…, age + 1]``."""
+    return np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
+
+
 def stretched(increments: Floats, k: float) -> Floats:
     """Increments of the cumulative hazard when every duration is ``k`` times as long: H₀((a+1)/k) − H₀(a/k)."""
-    ages = increments.shape[-1]
-    total = np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
-    where = np.arange(ages + 1) / k
+    return _stretched(cumulated(increments), k)
+
+
+def _stretched(total: Floats, k: float) -> Floats:
+    last = total.shape[-1] - 1
+    where = np.arange(last + 1) / k
     low = np.floor(where).astype(np.int64)
-    part = where - low
-    at = np.take(total, low, axis=-1) * (1 - part) + np.take(total, np.minimum(low + 1, ages), axis=-1) * part
+    at = np.take(total, low, axis=-1)
+    at += (np.take(total, np.minimum(low + 1, last), axis=-1) - at) * (where - low)
     return np.diff(at, axis=-1)
-
-
-def cured(increments: Floats, p: float) -> Floats:
-    """Increments of the cumulative hazard when a share ``p`` never leaves: H₁ = −ln(p + (1 − p) e^(−H₀))."""
-    total = np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
-    out: Floats = -np.diff(np.log(p + (1 - p) * np.exp(-total)), axis=-1)
-    return out
 
 
 def log_likelihood_ratios(
@@ -79,31 +80,39 @@ def log_likelihood_ratios(
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
     clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
     """
-    j = np.maximum(exits, 0.0)
-    stay = np.maximum(at_risk - j, 0.0)
-    x = increments * scale[..., None]
-    base = (stay * x).sum(axis=-1)
-    where = np.nonzero(j)
-    count = j[where]
-    row = where[0] * x.shape[1] + where[1]
-    at = x[where]
-    log_base = np.log(-np.expm1(-at))
-    cells = x.shape[0] * x.shape[1]
-    out = np.empty((*x.shape[:2], len(factors) + len(stretches) + len(losses)))
+    ages, nodes = increments.shape[-1], increments.shape[:2]
+    exits = np.maximum(exits, 0.0)
+    cells = np.flatnonzero((at_risk > 0) | (exits > 0))  # all others say nothing
+    row = cells // ages
+    j = exits.ravel()[cells]
+    stay = np.maximum(at_risk.ravel()[cells] - j, 0.0)
+    factor = scale.ravel()[row]
+    x = increments.ravel()[cells] * factor
+    total = cumulated(increments)
+    left = np.flatnonzero(j)
+    count, row_left = j[left], row[left]
+    log_base = np.log(-np.expm1(-x[left]))
+    out = np.empty((*nodes, len(factors) + len(stretches) + len(losses)))
+
+    def sums(values: Floats, of: Ints) -> Floats:
+        found: Floats = np.bincount(of, weights=values, minlength=scale.size).astype(np.float64, copy=False)
+        return found.reshape(nodes)
 
     def gain(y: Floats) -> Floats:
-        terms = count * (np.log(-np.expm1(-y)) - log_base)
-        sums: Floats = np.asarray(np.bincount(row, weights=terms, minlength=cells), dtype=np.float64)
-        return sums.reshape(x.shape[:2])
+        return sums(count * (np.log(-np.expm1(-y)) - log_base), row_left)
 
+    base = sums(stay * x, row)
     for i, rho in enumerate(factors):
-        out[..., i] = gain(rho * at) + (1 - rho) * base
+        out[..., i] = gain(rho * x[left]) + (1 - rho) * base
     for i, k in enumerate(stretches, start=len(factors)):
-        y = np.clip(stretched(increments, k) * scale[..., None], 1e-12, MOST * x)
-        out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
+        y = np.clip(_stretched(total, k).ravel()[cells] * factor, 1e-12, MOST * x)
+        out[..., i] = gain(y[left]) + base - sums(stay * y, row)
+    survival = np.exp(-total).ravel() if losses else total
+    begin = cells + row  # a bound more than ages in every row
     for i, p in enumerate(losses, start=len(factors) + len(stretches)):
-        y = np.clip(cured(increments, p) * scale[..., None], 1e-12, x)
-        out[..., i] = gain(y[where]) + base - (stay * y).sum(axis=-1)
+        share = p + (1 - p) * survival[begin], p + (1 - p) * survival[begin + 1]
+        y = np.clip(np.log(share[0] / share[1]) * factor, 1e-12, x)
+        out[..., i] = gain(y[left]) + base - sums(stay * y, row)
     return out
 
 

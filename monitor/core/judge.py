@@ -6,7 +6,7 @@ parents crosses rows, and those run over whole, sorted columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import lru_cache
 
 import numpy as np
@@ -104,14 +104,14 @@ class StageHazards:
     ``names`` (sorted)."""
 
     def __init__(self, names: Sequence[str], tallies: Sequence[Floats]) -> None:
-        self._tally = stacked(tallies)
+        self._tallies = tallies
         _, self._lanes, countries = _lanes(tuple(names))
-        self._bands = Bands(self._tally.shape[-1])
-        self._parents = _parent_hazards(self._tally, countries, self._lanes, self._bands)
+        self._bands = Bands(tallies[0].shape[-1])
+        self._parents = _parent_hazards(tallies, countries, self._lanes, self._bands)
 
     def __call__(self, rows: Ints) -> Floats:
         """Hazards of some channels, ``[row, clock, age]``."""
-        tally = self._tally[rows]
+        tally = stacked([self._tallies[row] for row in rows.tolist()])
         return shrink(tally[:, 0], tally[:, 1], self._parents[self._lanes[rows]], KAPPA[2], self._bands)
 
 
@@ -134,17 +134,21 @@ def _lanes(names: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
     return fixed(np.array(carriers)), fixed(np.array(lanes)), fixed(np.array(countries))
 
 
-def _sum_by(values: Floats, index: Ints, groups: int) -> Floats:
-    """Sums of rows by group, each in the order of the rows."""
-    out: Floats = np.zeros((groups, *values.shape[1:]))
-    for group, row in zip(index.tolist(), values, strict=True):
-        out[group] += row
-    return out
+def _sum_by(values: Iterable[Floats], index: Ints, groups: int) -> Floats:
+    """Sums of arrays of one shape by group (of ``groups``, none of them empty), each in their order."""
+    out: list[Floats | None] = [None] * groups
+    for group, value in zip(index.tolist(), values, strict=True):
+        known = out[group]
+        if known is None:
+            out[group] = value.copy()
+        else:
+            known += value
+    return stacked([value for value in out if value is not None])
 
 
-def _parent_hazards(tally: Floats, countries: Ints, lanes: Ints, bands: Bands) -> Floats:
+def _parent_hazards(tallies: Sequence[Floats], countries: Ints, lanes: Ints, bands: Bands) -> Floats:
     """Hazards of every country × carrier, ``[lane, clock, age]``, down from the whole and the country."""
-    by_lane = _sum_by(tally, lanes, len(countries))
+    by_lane = _sum_by(tallies, lanes, len(countries))
     by_country = _sum_by(by_lane, countries, int(countries.max()) + 1)
     total = by_country.sum(axis=0)
     top = whole(total[0], total[1], bands)
@@ -154,8 +158,7 @@ def _parent_hazards(tally: Floats, countries: Ints, lanes: Ints, bands: Bands) -
 
 def _weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
     """Observed over expected exits of this weekday, by carrier and clock, shrunk to one: ``[channel, clock]``."""
-    seen = stacked([ch.weekday[:, :, weekday] for ch in channels])
-    by_carrier = _sum_by(seen, carriers, int(carriers.max()) + 1)
+    by_carrier = _sum_by((ch.weekday[:, :, weekday] for ch in channels), carriers, int(carriers.max()) + 1)
     factor = (by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT)
     out: Floats = np.clip(factor, 0.05, 5.0)[carriers]
     return out

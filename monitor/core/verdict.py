@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,16 @@ class Judged:
 
 def say(evidence: Floats, ln_m: float) -> Judged:
     """The verdict of a node from its ``evidence`` ``[row, clock, alternative]``."""
-    clock, alternative = divmod(int(np.argmax(evidence[LN_M])), evidence.shape[-1])
-    at = evidence[:, clock, alternative]
-    return Judged(ln_m, clock, alternative, float(at[SEEN]), float(at[EXPECTED]), int(at[SINCE]))
+    return say_all(evidence[None], [ln_m])[0]
+
+
+def say_all(evidence: Floats, ln_m: Sequence[float]) -> list[Judged]:
+    """The verdicts of some nodes, ``[node, row, clock, alternative]``."""
+    alternatives = evidence.shape[-1]
+    best = evidence[:, LN_M].reshape(len(ln_m), -1).argmax(axis=-1)
+    at = evidence[np.arange(len(ln_m)), :, best // alternatives, best % alternatives]
+    told = zip(ln_m, best.tolist(), at[:, [SEEN, EXPECTED, SINCE]].tolist(), strict=True)
+    return [
+        Judged(m, place // alternatives, place % alternatives, seen, due, int(since))
+        for m, place, (seen, due, since) in told
+    ]

@@ -30,8 +30,7 @@ def mark_special(
     seen: dict[tuple[int, str, str], dict[int, list[float]]] = {}
     known: dict[str, tuple[int, ...]] = {}
     for block in blocks:
-        exits = block.exits.sum(axis=-1).tolist()
-        expected = block.expected.tolist()
+        exits = block.exits.sum(axis=-1)
         for i, row in enumerate(block.rows):
             country = names[row].split("|", 1)[0]
             clocks = known.get(country)
@@ -39,16 +38,17 @@ def mark_special(
                 clocks = known[country] = tuple(
                     k for k in range(KINDS) if is_special(country, k, day, declared.working)
                 )
-            carrier = int(carriers[row])
-            for clock, pool in sorted({**dict.fromkeys(clocks, ""), **declared.of(names[row])}.items()):
+            pools = {**dict.fromkeys(clocks, ""), **declared.of(names[row])}
+            carrier = int(carriers[row]) if pools else 0
+            for clock, pool in sorted(pools.items()):
                 if pool == STRUCK:
                     block.special[i, clock], block.judged[i, clock] = True, False
                     continue
                 where = country if clock == LAST_MILE else ""
                 special.append((block, i, clock, carrier, where, pool))
                 sums = seen.setdefault((clock, where, pool), {}).setdefault(carrier, [0.0, 0.0])
-                sums[0] += exits[i][clock]
-                sums[1] += expected[i][clock]
+                sums[0] += float(exits[i, clock])
+                sums[1] += float(block.expected[i, clock])
     ratios: dict[tuple[int, str, str, int], float | None] = {}
     for block, i, clock, carrier, where, pool in special:
         key = clock, where, pool, carrier
