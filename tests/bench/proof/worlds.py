@@ -45,6 +45,8 @@ HUGE = frozenset({"loss", "loss5"})
 LATE = frozenset({"country_product", "empty_box", "bulk_complainer", "dispute_burst"})
 LATE_DAYS = 340
 
+#: So many parcels that no carrier is ever compared: advice is no part of this, and would cost a fifth of the time.
+_NO_ADVICE = 100_000
 #: Changes when what is kept of a channel does.
 _FORMAT = b"1"
 _PARAMS = (
@@ -302,6 +304,7 @@ def fold(
         out.first_us = min(out.first_us, part.first_us or 1 << 62)
         last = max(last, part.last_us)
     began = time.process_time()
+    params = replace(params, switch=replace(params.switch, min_parcels=_NO_ADVICE))
     world = out.world
     fleet = FleetFold(
         params,
