@@ -70,9 +70,9 @@ class SwitchTerms:
         default=Decimal("0.10"), metadata=_bounds(0, 10**6, "a carrier is not left for a smaller saving per parcel")
     )
     margin_ratio: float = field(
-        default=0.03, metadata=_bounds(0, 1, "nor for a smaller share of what a parcel costs with it")
+        default=0.05, metadata=_bounds(0, 1, "nor for a smaller share of what a parcel costs with it")
     )
-    caution: float = field(default=0.6, metadata=_bounds(0, 10, _CAUTION))
+    caution: float = field(default=0.2, metadata=_bounds(0, 10, _CAUTION))
     probability: float = field(
         default=0.85, metadata=_bounds(0.5, 1, "how probable it must be that the other carrier saves more than that")
     )
