@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from monitor.core.events import Event
+from asking import Asked, Found
+
 from monitor.core.params import Params
 from monitor.core.switch.terms import SwitchTerms
 from monitor.replay.driver import Observer, Replay, World
@@ -20,7 +21,6 @@ START = datetime(2025, 3, 10, tzinfo=UTC)
 START_DAY = (START - datetime(1970, 1, 1, tzinfo=UTC)).days
 #: For tests of what is found out about channels day by day: one tick a day, and carriers are not compared.
 DAILY = Params(tick_hours=24, switch=SwitchTerms(min_parcels=100_000))
-Found = TypeVar("Found")
 _ids = count()
 
 
@@ -86,28 +86,11 @@ def replayed(
     return run.run()
 
 
-class _Asked(Generic[Found]):
-    """Looks at the world at some ticks."""
-
-    def __init__(self, ticks: Iterable[int], look: Callable[[World], Found]) -> None:
-        self.ticks, self.look = frozenset(ticks), look
-        self.found: list[Found] = []
-
-    def saw(self, event: Event, recorded_us: int, refused: bool) -> None:
-        """An event is nothing to look at."""
-
-    def closed(self, tick_us: int, world: World) -> None:
-        """Look, as if the log ended here."""
-        if tick_us in self.ticks:
-            world.as_of_us = tick_us
-            self.found.append(self.look(world))
-
-
 def found_at(
     days: Sequence[float], look: Callable[[World], Found], lines: Iterable[bytes], params: Params | None = None
 ) -> list[Found]:
     """What ``look`` finds at some ticks, in the order of ``days``, the last of which is the end of one replay."""
-    asked = _Asked(map(us, days), look)
+    asked = Asked(map(us, days), look)
     replayed(lines, max(days), params, asked)
     assert len(asked.found) == len(days)
     return asked.found
