@@ -7,17 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from logs import registered, replayed, scanned
+from logs import DAILY, registered, replayed, scanned
 
 from monitor.core.facets import Facet, add, prune
 from monitor.core.incidents import record
-from monitor.core.params import Params
 from monitor.core.scope import batch_scope
 from monitor.replay.driver import World
 
-PARAMS = replace(Params(), shadow_days=30, late_shadow_days=30)
+PARAMS = replace(DAILY, shadow_days=30, late_shadow_days=30)
 CHANNELS = [(country, carrier) for country in ("RU", "DE") for carrier in ("post", "wolf")]
-BEGIN, DAYS, FAULT = 100, 64, 48  # in summer, when no holiday is near; the fault is on 5 August
+BEGIN, DAYS, FAULT = 102, 62, 46  # in summer, when no holiday is near; the fault is on 5 August
 Fails = Callable[[int, str, str, int], bool]
 
 
@@ -56,7 +55,7 @@ def told(world: World, *severities: str) -> list[dict[str, Any]]:
 
 
 def test_a_batch_that_nobody_scanned_is_paged_instead_of_its_channels_and_its_forwarder() -> None:
-    lines = shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"), each=10)
+    lines = shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"), each=8)
     (page,) = told(replayed(lines, BEGIN + DAYS, PARAMS), "page", "ticket")
     assert page["severity"] == "page"
     assert page["scope"] == {
@@ -64,9 +63,9 @@ def test_a_batch_that_nobody_scanned_is_paged_instead_of_its_channels_and_its_fo
     }  # fmt: skip
     assert page["members"] == sorted(f"{country}|tablet|{carrier}" for country, carrier in CHANNELS)
     assert page["clock"] == "registered>accepted"
-    assert page["parcels_at_risk"] == 40
+    assert page["parcels_at_risk"] == 32
     assert page["evidence"]["observed"] == 0
-    assert page["evidence"]["expected"] > 25
+    assert page["evidence"]["expected"] > 20
     assert page["opened_at"] == "2025-08-05T00:00:00Z"
     assert "2025-08-06" < str(page["known_by"]) < "2025-08-11"
 
@@ -111,8 +110,8 @@ def test_it_closes_when_the_batch_is_found() -> None:
     lines = shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"))
     first = FAULT * len(CHANNELS) * 8
     grey = [first + at for at in range(1, 33) if (at - 1) // 4 % 2]
-    lines += [scanned(f"p{number}", "accepted", BEGIN + FAULT + 8) for number in grey]
-    (page,) = told(replayed(lines, BEGIN + DAYS, PARAMS), "page", "ticket")
+    lines += [scanned(f"p{number}", "accepted", BEGIN + FAULT + 11) for number in grey]
+    (page,) = told(replayed(lines, BEGIN + DAYS + 6, PARAMS), "page", "ticket")
     assert page["scope"]["batch_id"] == f"grey-{FAULT}"
     assert page["closed_at"] is not None
 

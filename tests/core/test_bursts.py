@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logs import made, opened, registered, replayed
+from logs import DAILY, made, opened, registered, replayed
 
 from monitor.core.bursts import find_burst, ln_upper_tail
 from monitor.core.incidents import Incident, record
-from monitor.core.params import Params
 
 DAYS = 49
-PARAMS = replace(Params(), shadow_days=30)
+PARAMS = replace(DAILY, tick_hours=6, shadow_days=30)
 CARRIERS = ("post", "wolf", "fox", "yak")
 
 
