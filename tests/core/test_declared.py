@@ -16,7 +16,8 @@ from monitor.core.declared_windows import STRUCK, DeclaredWindows
 from monitor.core.events import day_text
 from monitor.replay.driver import World
 
-FIRST, DAYS = 55, 125
+FIRST, DAYS = 60, 125
+EARLY = 108  # by then what is not declared has paged
 BAD = (100, 112)  # days on which something stands still
 CARRIERS = ("post", "wolf")
 SOON = replace(DAILY, shadow_days=0)
@@ -75,7 +76,7 @@ def _about_post(world: World) -> list[tuple[str, str]]:
 
 @cache
 def _undeclared(stalls: str) -> list[tuple[str, str]]:
-    return _about_post(_told(stalls))
+    return _about_post(_told(stalls, until=EARLY))
 
 
 def _day(text: str) -> int:
@@ -90,13 +91,17 @@ def test_a_declared_strike_is_no_fault_of_the_carrier_and_an_undeclared_one_page
 def test_a_declared_cut_off_of_a_forwarder_is_no_missing_scan() -> None:
     assert ("no_first_scan", "page") in _undeclared(CUT_OFF)
     assert _about_post(_told(CUT_OFF, _declared("cut_off", 99.5, forwarder="swift"))) == []
-    assert _about_post(_told(CUT_OFF, _declared("cut_off", 99.5, forwarder="other"))) == _undeclared(CUT_OFF)
+    assert _about_post(_told(CUT_OFF, _declared("cut_off", 99.5, forwarder="other"), until=EARLY)) == _undeclared(
+        CUT_OFF
+    )
 
 
 def test_what_is_declared_too_late_or_withdrawn_in_time_excuses_nothing() -> None:
-    assert _about_post(_told(STRIKE, _declared("strike", DAYS - 1, carrier="post"))) == _undeclared(STRIKE)
+    assert _about_post(_told(STRIKE, _declared("strike", EARLY - 1, carrier="post"), until=EARLY)) == _undeclared(
+        STRIKE
+    )
     withdrawn = _declared("strike", 90, carrier="post"), _declared("withdrawn", 95, days=None)
-    assert _about_post(_told(STRIKE, *withdrawn)) == _undeclared(STRIKE)
+    assert _about_post(_told(STRIKE, *withdrawn, until=EARLY)) == _undeclared(STRIKE)
 
 
 def test_a_strike_resolves_no_incident() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from logs import DAILY, opened, registered, replayed, scanned
+from logs import DAILY, found_at, opened, registered, replayed, scanned
 
 from monitor.core.facets import Facet, add, prune
 from monitor.core.incidents import record
@@ -53,9 +53,12 @@ def grey(_: str, __: str, forwarder: str) -> bool:
 
 
 @cache
-def unscanned() -> World:
-    """The shop after two weeks in which nothing of the grey forwarder was scanned."""
-    return replayed(shop(grey), BEGIN + DAYS, PARAMS)
+def unscanned() -> tuple[list[dict[str, Any]], World]:
+    """What is paged while the shop is well, and the shop after two weeks without scans of the grey forwarder."""
+    (before, _), (_, world) = found_at(
+        (BEGIN + FAULT, BEGIN + DAYS), lambda world: (pages(world), world), shop(grey), PARAMS
+    )
+    return before, world
 
 
 def pages(world: World) -> list[dict[str, Any]]:
@@ -64,8 +67,9 @@ def pages(world: World) -> list[dict[str, Any]]:
     return sorted(told, key=lambda one: str(one["known_by"]))
 
 
-def test_a_forwarder_whose_parcels_are_not_scanned_is_named_once() -> None:
-    world = unscanned()
+def test_a_forwarder_whose_parcels_are_not_scanned_is_named_once_and_nobody_before() -> None:
+    before, world = unscanned()
+    assert before == []
     (page,) = pages(world)
     assert page["scope"] == {
         "kind": "forwarder", "country": None, "product": None, "carrier": None, "forwarder": "grey"
@@ -103,12 +107,8 @@ def test_a_forwarder_of_empty_boxes_is_named() -> None:
     assert told[0]["evidence"]["observed"] > told[0]["evidence"]["expected"]
 
 
-def test_a_shop_that_is_well_pages_nobody() -> None:
-    assert pages(replayed(shop(lambda *_: False), BEGIN + DAYS, PARAMS)) == []
-
-
 def test_parcels_at_risk_of_a_pair_are_those_without_a_first_scan() -> None:
-    world = unscanned()
+    _, world = unscanned()
     day = world.fleet.open_day
     for name, facet in world.facets.items():
         if not name.startswith("forwarder|"):

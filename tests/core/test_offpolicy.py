@@ -140,7 +140,7 @@ def replayed_with_notes(events: list[Json]) -> tuple[Notes, Estimate]:
 
 
 def test_a_replay_notes_what_was_advised_and_the_order_of_lines_changes_nothing() -> None:
-    events = parcels(GOOD, BAD, days=65)
+    events = parcels(GOOD, BAD, days=60)
     notes, one = replayed_with_notes(events)
     assert told(one).verdict == "saves"
     assert {move.to_carrier for move in notes.moves["RU|tablet"].values()} == {"bravo"}
