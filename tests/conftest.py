@@ -6,15 +6,15 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from kafka_cluster import KafkaCluster, classpath, gather_jars
-from made_views import MadeViews
-from web_client import Asker
 
-from monitor.web.settings import WebSettings
+if TYPE_CHECKING:  # what takes seconds to import is imported by the fixtures that need it
+    from kafka_cluster import KafkaCluster
+    from made_views import MadeViews
+    from web_client import Asker
 
 settings.register_profile("quick", max_examples=12, deadline=None, derandomize=True)
 settings.register_profile(
@@ -56,6 +56,8 @@ def alertmanager() -> str:
 @pytest.fixture(scope="session")
 def kafka_jars() -> None:
     """For a test that starts its own :class:`KafkaCluster`: java and Kafka's jars are there."""
+    from kafka_cluster import classpath, gather_jars
+
     require_tool("java")
     if not classpath():
         if shutil.which("mvn") is None and os.environ.get("CI") != "true":
@@ -67,12 +69,16 @@ def kafka_jars() -> None:
 @pytest.fixture(scope="session")
 def kafka(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """One real broker for all tests that only use it; a test that kills its broker starts one of its own."""
+    from kafka_cluster import KafkaCluster
+
     with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def _kafka3(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    from kafka_cluster import KafkaCluster
+
     with KafkaCluster(tmp_path_factory.mktemp("kafka3"), brokers=3) as cluster:
         yield cluster
 
@@ -93,6 +99,11 @@ def topic_prefix() -> str:
 @pytest.fixture
 def ask() -> Iterator[Callable[..., Asker]]:
     """Starts the web application over some views; all are stopped afterwards."""
+    from made_views import MadeViews
+    from web_client import Asker
+
+    from monitor.web.settings import WebSettings
+
     started: list[Asker] = []
 
     def start(views: MadeViews | None = None, **settings: Any) -> Asker:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from asking import Asked, Found
+
 from monitor.core.params import Params
 from monitor.core.switch.terms import SwitchTerms
-from monitor.replay.driver import Replay, World
+from monitor.replay.driver import Observer, Replay, World
 from monitor.replay.outputs import picture
 from monitor.wire.incoming import Incoming
 
@@ -90,16 +93,34 @@ def ruled(rule_id: str, day: float = 0.0, **more: Any) -> Json:
     return event("rule.declared", rule_id, day, {"rule_id": rule_id, "effect": "refuse", **more})
 
 
-def world(events: list[Json], terms: SwitchTerms | None = None, until: float | None = None) -> World:
-    """The state after a replay."""
-    until_us = None if until is None else round((START.timestamp() + until * 86_400) * 1_000_000)
-    run = Replay(replace(Params(), switch=terms or SwitchTerms()), until_us)
+def world(
+    events: list[Json],
+    terms: SwitchTerms | None = None,
+    until: float | None = None,
+    observer: Observer | None = None,
+    **params: Any,
+) -> World:
+    """The state after a replay, with one tick a day, at which advice is given, unless ``params`` say otherwise."""
+    until_us = None if until is None else _us(until)
+    run = Replay(Params(**{"tick_hours": 24, "switch": terms or SwitchTerms(), **params}), until_us, observer)
     lines = [json.dumps(one).encode() for one in events]
     run.add(Incoming("made", i, line, line) for i, line in enumerate(lines, 1))
     return run.run()
 
 
-def advice(events: list[Json], terms: SwitchTerms | None = None, until: float | None = None) -> Json:
+def found_at(days: Sequence[int], look: Callable[[World], Found], events: list[Json], **params: Any) -> list[Found]:
+    """What ``look`` finds at the midnights of some days, in the order of time, in one replay."""
+    asked = Asked(map(_us, days), look)
+    world(events, until=max(days), observer=asked, **params)
+    assert len(asked.found) == len(days)
+    return asked.found
+
+
+def _us(day: float) -> int:
+    return round((START.timestamp() + day * 86_400) * 1_000_000)
+
+
+def advice(events: list[Json], terms: SwitchTerms | None = None, until: float | None = None, **params: Any) -> Json:
     """The record of the only lane."""
-    (record,) = picture(world(events, terms, until)).advice_records()
+    (record,) = picture(world(events, terms, until, **params)).advice_records()
     return record

@@ -118,7 +118,7 @@ def test_a_carrier_in_use_that_is_excluded_is_left() -> None:
 def test_an_open_incident_takes_an_alternative_away_at_the_same_tick() -> None:
     complaint = {"complaint_id": "C1", "parcel_id": "tablet-bravo-0-9", "kind": "counterfeit"}
     with_incident = [*LANE, event("complaint.opened", "C1", 58.1, complaint)]
-    before, after = (advice(with_incident, until=day) for day in (58.0, 58.25))
+    before, after = (advice(with_incident, until=day, tick_hours=6) for day in (58.0, 58.25))
     assert (before["decision"], after["decision"]) == ("switch", "no_alternative")
     assert after["as_of"] == "2026-02-28T06:00:00Z"
     assert after["excluded"] == {}

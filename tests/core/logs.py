@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from asking import Asked, Found
+
 from monitor.core.params import Params
-from monitor.replay.driver import Replay, World
+from monitor.core.switch.terms import SwitchTerms
+from monitor.replay.driver import Observer, Replay, World
 from monitor.wire.incoming import Incoming
 
 DAY_US = 86_400_000_000
 #: A Monday far from any holiday.
 START = datetime(2025, 3, 10, tzinfo=UTC)
 START_DAY = (START - datetime(1970, 1, 1, tzinfo=UTC)).days
+#: For tests of what is found out about channels day by day: one tick a day, and carriers are not compared.
+DAILY = Params(tick_hours=24, switch=SwitchTerms(min_parcels=100_000))
 _ids = count()
 
 
@@ -71,8 +77,20 @@ def us(day: float) -> int:
     return round((START_DAY + day) * DAY_US)
 
 
-def replayed(lines: list[bytes], until: float | None = None, params: Params | None = None) -> World:
+def replayed(
+    lines: Iterable[bytes], until: float | None = None, params: Params | None = None, observer: Observer | None = None
+) -> World:
     """The world after a replay."""
-    run = Replay(params or Params(), None if until is None else us(until))
+    run = Replay(params or Params(), None if until is None else us(until), observer)
     run.add(Incoming("made.jsonl", i, line, event=line) for i, line in enumerate(lines, start=1))
     return run.run()
+
+
+def found_at(
+    days: Sequence[float], look: Callable[[World], Found], lines: Iterable[bytes], params: Params | None = None
+) -> list[Found]:
+    """What ``look`` finds at some ticks, in the order of ``days``, the last of which is the end of one replay."""
+    asked = Asked(map(us, days), look)
+    replayed(lines, max(days), params, asked)
+    assert len(asked.found) == len(days)
+    return asked.found

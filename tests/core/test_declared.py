@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from functools import cache
 from typing import Any
 
 import pytest
-from logs import START_DAY, made, registered, replayed, scanned
+from logs import DAILY, START_DAY, made, registered, replayed, scanned
 
 from monitor.core.calendar import UNDERWAY_DAYS, is_special
 from monitor.core.declared import KEPT_DAYS, Declaration, declare, forget
 from monitor.core.declared_windows import STRUCK, DeclaredWindows
 from monitor.core.events import day_text
-from monitor.core.params import Params
 from monitor.replay.driver import World
 
+FIRST, DAYS = 60, 125
+EARLY = 108  # by then what is not declared has paged
 BAD = (100, 112)  # days on which something stands still
-DAYS = 125
-CARRIERS = ("post", "wolf", "eagle")
-SOON = Params(shadow_days=0)
+CARRIERS = ("post", "wolf")
+SOON = replace(DAILY, shadow_days=0)
 
 
 def _declared(kind: str, known: float, days: tuple[int, int] | None = BAD, id_: str = "D", **more: Any) -> bytes:
@@ -34,12 +36,12 @@ def _after(moment: float) -> float:
 
 
 def _world(stalls: str) -> list[bytes]:
-    """Six parcels a day with three carriers; what ``post`` does next waits for the bad days to be over."""
+    """Four parcels a day with two carriers; what ``post`` does next waits for the bad days to be over."""
     lines = []
-    for day in range(DAYS):
+    for day in range(FIRST, DAYS):
         for carrier in CARRIERS:
-            for i in range(6):
-                id_, at = f"{carrier}-{day}-{i}", day + i / 7
+            for i in range(4):
+                id_, at = f"{carrier}-{day}-{i}", day + i / 5
                 behind = 0.0
                 lines.append(registered(id_, at, carrier, forwarder="swift" if carrier == "post" else "other"))
                 for milestone, after in (
@@ -56,58 +58,62 @@ def _world(stalls: str) -> list[bytes]:
     return lines
 
 
-@pytest.fixture(scope="module")
-def strike() -> list[bytes]:
-    return _world("delivered")
+STRIKE, CUT_OFF = "delivered", "accepted"
 
 
-@pytest.fixture(scope="module")
-def cut_off() -> list[bytes]:
-    return _world("accepted")
+@cache
+def _lines(stalls: str) -> tuple[bytes, ...]:
+    return tuple(_world(stalls))
+
+
+def _told(stalls: str, *declared: bytes, until: float = DAYS) -> World:
+    return replayed([*_lines(stalls), *declared], until, SOON)
 
 
 def _about_post(world: World) -> list[tuple[str, str]]:
     return [(one.mode, one.severity) for one in world.incidents.values() if one.members == ["RU|tablet|post"]]
 
 
+@cache
+def _undeclared(stalls: str) -> list[tuple[str, str]]:
+    return _about_post(_told(stalls, until=EARLY))
+
+
 def _day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def test_a_declared_strike_is_no_fault_of_the_carrier_and_an_undeclared_one_pages(strike: list[bytes]) -> None:
-    assert "page" in {severity for _, severity in _about_post(replayed(strike, DAYS, SOON))}
-    told = [*strike, _declared("strike", 99.5, carrier="post")]
-    assert _about_post(replayed(told, DAYS, SOON)) == []
+def test_a_declared_strike_is_no_fault_of_the_carrier_and_an_undeclared_one_pages() -> None:
+    assert "page" in {severity for _, severity in _undeclared(STRIKE)}
+    assert _about_post(_told(STRIKE, _declared("strike", 99.5, carrier="post"))) == []
 
 
-def test_a_declared_cut_off_of_a_forwarder_is_no_missing_scan(cut_off: list[bytes]) -> None:
-    assert ("no_first_scan", "page") in _about_post(replayed(cut_off, DAYS, SOON))
-    told = [*cut_off, _declared("cut_off", 99.5, forwarder="swift")]
-    assert _about_post(replayed(told, DAYS, SOON)) == []
-    other = [*cut_off, _declared("cut_off", 99.5, forwarder="other")]
-    assert _about_post(replayed(other, DAYS, SOON)) == _about_post(replayed(cut_off, DAYS, SOON))
+def test_a_declared_cut_off_of_a_forwarder_is_no_missing_scan() -> None:
+    assert ("no_first_scan", "page") in _undeclared(CUT_OFF)
+    assert _about_post(_told(CUT_OFF, _declared("cut_off", 99.5, forwarder="swift"))) == []
+    assert _about_post(_told(CUT_OFF, _declared("cut_off", 99.5, forwarder="other"), until=EARLY)) == _undeclared(
+        CUT_OFF
+    )
 
 
-def test_what_is_declared_too_late_or_withdrawn_in_time_excuses_nothing(strike: list[bytes]) -> None:
-    undeclared = _about_post(replayed(strike, DAYS, SOON))
-    late = [*strike, _declared("strike", DAYS - 1, carrier="post")]
-    assert _about_post(replayed(late, DAYS, SOON)) == undeclared
-    declared = _declared("strike", 90, carrier="post")
-    withdrawn = [*strike, declared, _declared("withdrawn", 95, days=None)]
-    assert _about_post(replayed(withdrawn, DAYS, SOON)) == undeclared
+def test_what_is_declared_too_late_or_withdrawn_in_time_excuses_nothing() -> None:
+    assert _about_post(_told(STRIKE, _declared("strike", EARLY - 1, carrier="post"), until=EARLY)) == _undeclared(
+        STRIKE
+    )
+    withdrawn = _declared("strike", 90, carrier="post"), _declared("withdrawn", 95, days=None)
+    assert _about_post(_told(STRIKE, *withdrawn, until=EARLY)) == _undeclared(STRIKE)
 
 
-def test_a_strike_resolves_no_incident(strike: list[bytes]) -> None:
+def test_a_strike_resolves_no_incident() -> None:
     """The incident opens, and only then the strike is declared, for longer than it takes an incident to close."""
-    told = [*strike, _declared("strike", 108, days=(104, 160), carrier="post")]
-    world = replayed(told, 160, SOON)
+    world = _told(STRIKE, _declared("strike", 108, days=(104, 145), carrier="post"), until=145)
     (incident,) = [one for one in world.incidents.values() if one.members == ["RU|tablet|post"]]
     assert incident.closed_us == 0
 
 
-def test_days_of_a_declared_window_are_not_learnt_and_the_rest_is_the_same(strike: list[bytes]) -> None:
-    told = [*strike, _declared("strike", 20, days=(30, 40), carrier="post")]
-    plain, with_it = (replayed(lines, 41.5, SOON).channels for lines in (strike, told))
+def test_days_of_a_declared_window_are_not_learnt_and_the_rest_is_the_same() -> None:
+    told = _declared("strike", 65, days=(70, 76), carrier="post")
+    plain, with_it = _told(STRIKE, until=78).channels, _told(STRIKE, told, until=78).channels
     name, other = "RU|tablet|post", "RU|tablet|wolf"
     assert with_it[name].tally[1].sum() < plain[name].tally[1].sum()
     assert (with_it[other].tally == plain[other].tally).all()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from logs import START_DAY, registered, replayed, scanned
+from logs import DAILY, START_DAY, registered, replayed, scanned
 
 from monitor.core.channel import Channel, Mark, new_channel
 from monitor.core.drift import Drift, Duration, anchor_of, durations, score, usual_duration
@@ -166,12 +167,12 @@ def test_a_drift_that_the_evidence_follows_becomes_a_ticket() -> None:
     """A tenth of a percent a day and a little more, for most of a year."""
     rng = random.Random(4)
     lines = []
-    for day in range(385):
+    for day in range(350):
         for i in range(20):
             id_, at = f"{day}-{i}", day + i / 21
             transit = max(1, rng.gauss(14, 3.5)) * (1 + 0.0012 * max(0, day - 60))
             lines += [registered(id_, at), scanned(id_, "delivered", at + transit)]
-    world = replayed(lines, 385, Params(shadow_days=60, drift_ratio=0.1))
+    world = replayed(lines, 350, replace(DAILY, shadow_days=60, drift_ratio=0.1))
     (ticket,) = world.incidents.values()
     assert (ticket.judged_by, ticket.severity, ticket.closed_us) == ("drift", "ticket", 0)
     assert 1.1 < ticket.observed / ticket.expected < 1.2

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
-from logs import registered, replayed, scanned
+from logs import DAILY, registered, replayed, scanned
 
 from monitor.core.feeds import ALL, Feed, feeds_of, is_held, watch
 from monitor.read.explain import explain
@@ -130,10 +131,14 @@ def test_days_touched_by_silence_are_held_for_six_days_at_most() -> None:
     assert not held("post", log.tick - 1, log.tick + 4)
 
 
-def _parcels(carrier: str, days: int) -> list[tuple[float, bytes]]:
+FIRST, DAYS = 70, 125
+PARAMS = replace(DAILY, tick_hours=6, shadow_days=30)
+
+
+def _parcels(carrier: str) -> list[tuple[float, bytes]]:
     """(day recorded, line) of parcels that are accepted after a day and delivered after 8 to 12."""
     lines = []
-    for day in range(days):
+    for day in range(FIRST, DAYS):
         for i in range(12):
             parcel, at = f"{carrier}-{day}-{i}", day + i / 12
             lines.append((at, registered(parcel, at, carrier=carrier)))
@@ -142,21 +147,21 @@ def _parcels(carrier: str, days: int) -> list[tuple[float, bytes]]:
                 ("departed_origin", 3.1),
                 ("delivered", 8 + (i + day) % 5 + 0.2),
             ):
-                if at + later < days:
+                if at + later < DAYS:
                     lines.append((at + later, scanned(parcel, milestone, at + later, recorded=at + later + 0.1)))
     return lines
 
 
 @pytest.mark.parametrize("backlog", [False, True], ids=["lost for good", "uploaded later"])
 def test_an_outage_is_one_feed_incident_and_no_alarm_of_a_channel(backlog: bool) -> None:
-    lines = [line for _, line in _parcels("wolf", 135)]
-    for at, line in _parcels("post", 135):
+    lines = [line for _, line in _parcels("wolf")]
+    for at, line in _parcels("post"):
         if not 110 <= at < 113.5 or b"registered.v1" in line:
             lines.append(line)
         elif backlog:
             parcel, milestone = line.split(b'"parcel_id": "')[1].split(b'"')[0], line.split(b'"milestone": "')[1]
             lines.append(scanned(parcel.decode(), milestone.split(b'"')[0].decode(), at, recorded=113.7))
-    seen = picture(replayed(lines, until=135))
+    seen = picture(replayed(lines, DAYS, PARAMS))
     [incident] = seen.incident_records()
     told = explain(seen, incident["incident_id"], [])
     assert told is not None
@@ -169,7 +174,7 @@ def test_an_outage_is_one_feed_incident_and_no_alarm_of_a_channel(backlog: bool)
 
 
 def test_a_channel_that_stops_is_found_though_its_feed_speaks() -> None:
-    lines = [line for _, line in _parcels("wolf", 130)]
-    lines += [line for at, line in _parcels("post", 130) if at < 110 or b'"delivered"' not in line]
-    incidents = picture(replayed(lines, until=130)).incident_records()
+    lines = [line for _, line in _parcels("wolf")]
+    lines += [line for at, line in _parcels("post") if at < 110 or b'"delivered"' not in line]
+    incidents = picture(replayed(lines, DAYS, PARAMS)).incident_records()
     assert [(one["severity"], one["scope"]["carrier"]) for one in incidents] == [("page", "post")]

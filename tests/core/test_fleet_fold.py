@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from logs import START_DAY, made, registered, replayed, scanned
+from logs import DAILY, START_DAY, at, found_at, made, registered, replayed, scanned, text
 
 from monitor.core.block import Block
 from monitor.core.cells import EXIT, split
@@ -96,12 +98,17 @@ def test_the_watermark_is_the_first_quartile_of_the_reporting_lag() -> None:
     assert world.fleet.open_day - START_DAY == 5
 
 
+#: Parcels are presumed lost early, so that what outlives them is seen soon.
+WATCHED = replace(DAILY, shadow_days=30, age_cap_days=40)
+FIRST, SLOW = 60, 100
+
+
 def _steady(
-    days: int, slow_from: int | None = None, per_day: int = 12, carrier: str = "post", first: int = 0
+    until: int, slow_from: int | None = None, per_day: int = 12, carrier: str = "post", first: int = FIRST
 ) -> list[bytes]:
     """A channel of parcels accepted after a day, delivered after 8 to 12; from a day on half as fast."""
     lines = []
-    for day in range(first, days):
+    for day in range(first, until):
         for i in range(per_day):
             parcel = f"{carrier}-{day}-{i}"
             lines.append(registered(parcel, day + 0.3, carrier=carrier))
@@ -109,30 +116,35 @@ def _steady(
             takes = 8 + (i * 7 + day) % 5
             if slow_from is not None and day >= slow_from:
                 takes *= 2
-            if day + takes < days:
+            if day + takes < until:
                 lines.append(scanned(parcel, "delivered", day + takes + 0.4))
     return lines
 
 
+def _incidents(lines: list[bytes], until: float | None, params: Params = WATCHED) -> list[dict[str, Any]]:
+    return picture(replayed(lines, until, params)).incident_records()
+
+
 def test_a_channel_that_turns_slow_is_a_ticket_in_shadow_and_a_page_after() -> None:
-    lines = _steady(130, slow_from=100)
-    calm = picture(replayed(_steady(130), until=130)).incident_records()
-    assert calm == []
-    [page] = picture(replayed(lines, until=130)).incident_records()
+    lines = _steady(120, SLOW)
+    assert _incidents(_steady(120), 120) == []
+    [page] = _incidents(lines, 120)
     assert page["severity"] == "page"
     assert page["scope"] == {"kind": "channel", "country": "RU", "product": "tablet", "carrier": "post"}
     assert "2025-06-18" <= page["opened_at"][:10] <= page["known_by"][:10] <= "2025-07-02"
-    [ticket] = picture(replayed(lines, until=130, params=Params(shadow_days=200))).incident_records()
+    [ticket] = _incidents(lines, 120, replace(WATCHED, shadow_days=200))
     assert ticket["severity"] == "ticket"
     assert ticket["known_by"] <= page["known_by"]
     assert ticket["incident_id"] == page["incident_id"]
 
 
 def test_an_incident_keeps_its_id_and_its_known_by_as_the_log_grows() -> None:
-    lines = _steady(150, slow_from=100, per_day=7)
     seen: dict[str, tuple[str, str]] = {}
-    for until in (110, 113, 116, 120, 130, 150):
-        for incident in picture(replayed(lines, until=until)).incident_records():
+    days = (110, 112, 114, 116, 120, 140)
+    for records in found_at(
+        days, lambda world: picture(world).incident_records(), _steady(140, SLOW, per_day=7), WATCHED
+    ):
+        for incident in records:
             known = seen.setdefault(incident["incident_id"], (incident["severity"], incident["known_by"]))
             if known[0] == incident["severity"]:
                 assert known[1] == incident["known_by"]
@@ -144,38 +156,36 @@ def test_an_incident_keeps_its_id_and_its_known_by_as_the_log_grows() -> None:
 
 
 def test_missing_reports_neither_open_nor_resolve_an_incident() -> None:
-    end = json.loads(registered("end", 130.0))["time"]
-    last_word = made("rule.declared.v1", 500, {"rule_id": "x", "effect": "refuse"}, subject="x")
+    end = json.loads(registered("end", 125.0))["time"]
+    last_word = made("rule.declared.v1", 220, {"rule_id": "x", "effect": "refuse"}, subject="x")
 
     def cut_off(lines: list[bytes]) -> list[bytes]:
         return [*(line for line in lines if json.loads(line)["time"] < end), last_word]
 
-    [silence] = picture(replayed(cut_off(_steady(160)))).incident_records()
+    [silence] = _incidents(cut_off(_steady(150)), None)
     assert (silence["severity"], silence["scope"]["kind"], silence["scope"]["carrier"]) == ("feed", "feed", "post")
-    incident, _ = picture(replayed(cut_off(_steady(160, slow_from=100)))).incident_records()
+    incident, _ = _incidents(cut_off(_steady(150, SLOW)), None)
     assert incident["severity"] == "page"
     assert incident["closed_at"] is None
 
 
 def test_an_incident_is_closed_a_month_after_its_last_parcel_and_stays_in_the_file() -> None:
-    lines = [*_steady(130, slow_from=100), *_steady(340, per_day=2, carrier="wolf", first=120)]
-    [before] = picture(replayed(lines, until=130)).incident_records()
-    after, silence = picture(replayed(lines, until=340)).incident_records()
+    lines = [*_steady(120, SLOW), *_steady(210, per_day=2, carrier="wolf", first=110)]
+    [before], (after, silence) = found_at((120, 210), lambda world: picture(world).incident_records(), lines, WATCHED)
     assert (silence["mode"], silence["closed_at"] is None) == ("feed_silent", False)
     assert (before["severity"], before["closed_at"]) == ("page", None)
-    assert after["closed_at"] is not None
+    assert text(at(120 + 40 + 30)) < after["closed_at"] < text(at(120 + 40 + 45))
     assert {**after, "closed_at": None, "revision": 0} == {**before, "revision": 0}
 
 
 def test_a_broken_date_long_ago_does_not_end_the_shadow() -> None:
-    lines = [made("parcel.scanned.v1", -9_300, {"parcel_id": "P", "milestone": "other"}), *_steady(88, slow_from=60)]
-    incidents = picture(replayed(lines, until=88)).incident_records()
-    assert {incident["severity"] for incident in incidents} <= {"ticket"}
-    assert incidents
+    broken = made("parcel.scanned.v1", -9_300, {"parcel_id": "P", "milestone": "other"})
+    incidents = _incidents([broken, *_steady(120, SLOW)], 120, replace(WATCHED, shadow_days=90))
+    assert {incident["severity"] for incident in incidents} == {"ticket"}
 
 
 def test_booked_days_that_were_judged_are_gone() -> None:
-    world = replayed(_steady(20), until=20)
+    world = replayed(_steady(20, first=0), until=20)
     booked, day = world.channels[CHANNEL].booked, world.fleet.open_day
     assert min(booked) == day
     entered_before = [kind for kind, entry, _ in map(split, booked[day]) if entry < day]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from made_lanes import BAD, GOOD, Json, parcels, world
 
-from monitor.core.params import Params
 from monitor.core.switch.money import Money
 from monitor.core.switch.terms import SwitchTerms
 from monitor.core.vocabulary import DAY_US
-from monitor.replay.driver import Observers, Replay
+from monitor.replay.driver import Observers
 from monitor.replay.offpolicy.estimate import Estimate, estimate, horizon_of
 from monitor.replay.offpolicy.notes import Move, Notes, Seen
 from monitor.replay.offpolicy.told import told
-from monitor.wire.incoming import Incoming
 
 TERMS = SwitchTerms(value=Decimal(40), late_per_day=Decimal(1), complaint=Decimal(8))
 FORECAST = Money(Decimal(3), Decimal(2), Decimal(4))
@@ -138,16 +134,13 @@ def test_the_horizon_lies_within_bounds() -> None:
 def replayed_with_notes(events: list[Json]) -> tuple[Notes, Estimate]:
     """The notes of a replay, and the estimate."""
     notes, again = Notes(TERMS), Notes(TERMS)
-    run = Replay(replace(Params(), switch=TERMS), observer=Observers(notes, again))
-    lines = [json.dumps(one).encode() for one in events]
-    run.add(Incoming("made", i, line, line) for i, line in enumerate(lines, 1))
-    state = run.run()
+    state = world(events, TERMS, observer=Observers(notes, again))
     assert notes.parcels == again.parcels
     return notes, estimate(notes, TERMS, state.as_of_us or 0)
 
 
 def test_a_replay_notes_what_was_advised_and_the_order_of_lines_changes_nothing() -> None:
-    events = parcels(GOOD, BAD, days=100)
+    events = parcels(GOOD, BAD, days=60)
     notes, one = replayed_with_notes(events)
     assert told(one).verdict == "saves"
     assert {move.to_carrier for move in notes.moves["RU|tablet"].values()} == {"bravo"}

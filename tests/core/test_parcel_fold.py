@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from logs import START_DAY, closed, made, opened, registered, replayed, scanned, us
+from logs import DAILY, START_DAY, closed, found_at, made, opened, registered, replayed, scanned, us
 
 from monitor.core.params import Params
 from monitor.core.parcel import FINGERPRINT, FULL, STONE
@@ -39,7 +39,7 @@ def test_one_subject_may_wait_for_several_things_and_be_waited_for_by_several() 
         registered("P", 4, order_id="O"),
         registered("much later", 300, order_id="O"),
     ]
-    world = replayed(lines)
+    world = replayed(lines, params=DAILY)
     assert _reasons(world) == []
     assert summary(world)["events"] == len(lines)
     assert _channel(world)["complaints_per_1000"] | {"low": 0, "high": 0} == {
@@ -141,23 +141,25 @@ def test_a_decision_about_nobody_is_a_dead_letter() -> None:
     assert summary(world)["events"] == 0
 
 
+CAPPED = Params(age_cap_days=30)
+
+
 def test_silence_beyond_the_cap_is_presumed_loss_until_a_later_scan() -> None:
     lines = [registered("P", 0), scanned("P", "departed_origin", 10)]
-    assert _channel(replayed(lines, until=130))["presumed_lost"] == 0
-    silent = _channel(replayed(lines, until=130.25))
+    before, silent = found_at((40, 40.25), _channel, lines, CAPPED)
+    assert before["presumed_lost"] == 0
     assert (silent["presumed_lost"], silent["in_flight"], silent["lost"]) == (1, 1, 0)
     assert silent["loss_ratio"]["n"] == 1
-    woken = replayed([*lines, scanned("P", "other", 140)], until=150)
-    assert _channel(woken)["presumed_lost"] == 0
-    assert _channel(replayed([*lines, scanned("P", "other", 140)], until=261))["presumed_lost"] == 1
-    delivered = _channel(replayed([*lines, scanned("P", "delivered", 135, recorded=150)], until=151))
+    woken, again = found_at((60, 81), _channel, [*lines, scanned("P", "other", 50)], CAPPED)
+    assert (woken["presumed_lost"], again["presumed_lost"]) == (0, 1)
+    delivered = _channel(replayed([*lines, scanned("P", "delivered", 45, recorded=60)], 61, CAPPED))
     assert (delivered["presumed_lost"], delivered["delivered"]) == (0, 1)
 
 
 def test_a_late_report_of_an_old_scan_does_not_end_the_presumption() -> None:
-    lines = [registered("P", 0), scanned("P", "accepted", 100, recorded=159), scanned("P", "other", 20, recorded=70)]
-    assert _channel(replayed(lines, until=145))["presumed_lost"] == 1
-    assert _channel(replayed(lines, until=160))["presumed_lost"] == 0
+    lines = [registered("P", 0), scanned("P", "accepted", 40, recorded=69), scanned("P", "other", 20, recorded=45)]
+    old, new = found_at((55, 69.25), _channel, lines, CAPPED)
+    assert (old["presumed_lost"], new["presumed_lost"]) == (1, 0)
 
 
 def test_the_outcome_is_delivered_else_returned_else_lost() -> None:
@@ -176,7 +178,7 @@ def test_a_settled_claim_that_was_paid_says_the_parcel_is_lost() -> None:
 def test_parcels_shrink_to_a_stone_and_a_fingerprint_and_repeats_change_nothing() -> None:
     params = Params(dedup_days=10, dispute_window_days=30)
     lines = [registered("P", 0), scanned("P", "delivered", 5)]
-    sizes = [replayed(lines, until=day, params=params).parcels["P"].kept for day in (14, 15, 39, 40)]
+    sizes = found_at((14, 15, 39, 40), lambda world: world.parcels["P"].kept, lines, params)
     assert sizes == [FULL, STONE, STONE, FINGERPRINT]
     again = scanned("P", "delivered", 5, recorded=20)
     stone = replayed([*lines, again], params=params)
@@ -210,7 +212,7 @@ def test_an_impossible_time_is_a_dead_letter_and_moves_no_clock(day: float) -> N
 def test_odd_parcel_ids_are_as_good_as_others() -> None:
     for parcel in ("\0P", "dead|x", "P|Q", "decision|P"):
         lines = [registered(parcel, 0), scanned("unknown" + parcel, "other", 0), scanned("\0" + parcel, "other", 0)]
-        world = replayed(lines, until=150)
+        world = replayed(lines, 35, CAPPED)
         assert _channel(world)["presumed_lost"] == 1
         assert _reasons(world) == ["unknown_parcel"] * 2
 

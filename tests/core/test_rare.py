@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from logs import START_DAY, opened, registered, replayed, scanned
+from logs import DAILY, START_DAY, at, opened, registered, replayed, scanned, text
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.channel import JOINT
 from monitor.core.incidents import mode_of
-from monitor.core.params import Params
 from monitor.core.rare import DELIVERED, RARE, TIMES, hazards, is_transit, parents_of
 from monitor.core.vocabulary import CLOCKS
 from monitor.replay.driver import World
@@ -109,10 +109,10 @@ def test_the_mode_of_a_rare_event_is_its_name() -> None:
     assert all(name == mode for name, mode in named.items())
 
 
-def _lines(days: int, bad_from: int, milestone: str) -> list[bytes]:
+def _lines(days: range, bad_from: int, milestone: str) -> list[bytes]:
     """Twelve parcels a day; one in forty meets with ``milestone`` after two days, from a day on five in twelve."""
     lines = []
-    for day in range(days):
+    for day in days:
         for i in range(12):
             parcel = f"{day}-{i}"
             lines.append(registered(parcel, day + 0.3))
@@ -128,31 +128,32 @@ def _lines(days: int, bad_from: int, milestone: str) -> list[bytes]:
     return lines
 
 
-OLD = Params(late_shadow_days=0)
+DAYS, BAD = range(65, 115), 105
+OLD = replace(DAILY, shadow_days=30, late_shadow_days=0)
 
 
 @pytest.mark.parametrize(
     ("milestone", "mode"),
     [("security_returned", "security_return"), ("returning", "returned"), ("customs_held", "customs_hold")],
 )
-def test_a_channel_on_which_it_becomes_frequent_is_paged(milestone: str, mode: str) -> None:
-    incidents = picture(replayed(_lines(120, 105, milestone), until=120, params=OLD)).incident_records()
-    assert [(one["severity"], one["mode"], one["clock"]) for one in incidents] == [("page", mode, None)]
-    assert incidents[0]["known_by"] <= "2025-07-05"
-    assert picture(replayed(_lines(120, 120, milestone), until=120, params=OLD)).incident_records() == []
+def test_a_channel_on_which_it_becomes_frequent_is_paged_and_not_before(milestone: str, mode: str) -> None:
+    [page] = picture(replayed(_lines(DAYS, BAD, milestone), DAYS.stop, OLD)).incident_records()
+    assert (page["severity"], page["mode"], page["clock"]) == ("page", mode, None)
+    assert text(at(BAD)) <= page["opened_at"] <= page["known_by"]
 
 
 def test_returns_are_a_ticket_while_the_log_is_young() -> None:
-    [ticket] = picture(replayed(_lines(120, 105, "returning"), until=120)).incident_records()
+    young = replace(OLD, late_shadow_days=200)
+    [ticket] = picture(replayed(_lines(DAYS, BAD, "returning"), DAYS.stop, young)).incident_records()
     assert (ticket["severity"], ticket["mode"]) == ("ticket", "returned")
 
 
 def test_complaints_are_evidence_of_a_loss_once_it_is_known_how_often_buyers_complain() -> None:
     lines = [scanned(f"{day}-{i}", "departed_origin", day + 2.3) for day in range(44) for i in range(12)]
-    lines += _lines(44, 44, "other")
+    lines += _lines(range(44), 44, "other")
     lines += [opened(f"c{day}", day + 5.3, parcel_id=f"{day}-0") for day in range(5, 39) if day % 4 == 0 or day >= 31]
     found = {}
     for late in (37, 40, 3650):
-        world = replayed(lines, until=44, params=Params(shadow_days=0, late_shadow_days=late))
+        world = replayed(lines, until=44, params=replace(DAILY, shadow_days=0, late_shadow_days=late))
         found[late] = world.channels["RU|tablet|post"].evidence[ev.LATELY, JOINT, ev.LOST]
     assert found[37] > found[40] > found[3650]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_lanes import BAD, GOOD, offered, parcels, world
+from made_lanes import BAD, GOOD, found_at, offered, parcels
 
 from monitor.core.switch.allocation import Wish, allocate, asked
 from monitor.replay.outputs import picture
@@ -88,12 +88,11 @@ def test_what_is_asked_is_the_best_of_each_lane() -> None:
 
 def test_two_lanes_share_the_room_of_an_offer_and_say_so() -> None:
     events = [
-        *parcels(GOOD, BAD),
-        *parcels(GOOD, BAD, product="dress"),
-        offered("bravo", postage={"amount": "5.00", "currency": "USD"}, capacity_per_day=20),
+        *parcels(GOOD, BAD, days=42),
+        *parcels(GOOD, BAD, product="dress", days=42),
+        offered("bravo", 40.5, postage={"amount": "5.00", "currency": "USD"}, capacity_per_day=20),
     ]
-    alone = picture(world(events[: len(events) - 1], until=60.0)).advice_records()
-    shared = picture(world(events, until=60.0)).advice_records()
+    alone, shared = found_at((40, 42), lambda world: picture(world).advice_records(), events)
     assert [one["decision"] for one in alone] == ["switch", "switch"]
     room = 20 - 2 * GOOD.per_day  # parcels a day
     wanted = sum(one["share_to_move"] for one in alone) * (GOOD.per_day + BAD.per_day)

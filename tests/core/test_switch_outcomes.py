@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
-from made_lanes import BAD, GOOD, Json, Made, event, parcels, world
+from made_lanes import BAD, GOOD, Json, Made, event, found_at, parcels, world
 
 from monitor.core.switch.money import Money
 from monitor.core.switch.outcomes import Accepted, balance, balance_record, is_wrong_too_often, warning
@@ -15,28 +16,30 @@ from monitor.read.routing import routing_rows
 from monitor.replay.driver import World
 from monitor.replay.outputs import picture
 
-ACCEPTED_DAY = 46.5
+ACCEPTED_DAY = 32.5
 #: Of BAD's ten parcels a day GOOD takes seven from the day after the answer on.
-MORE = replace(GOOD, per_day=15, first_day=47)
-LESS = replace(BAD, per_day=3, first_day=47)
-BEFORE = (replace(GOOD, last_day=47), replace(BAD, last_day=47))
+MORE = replace(GOOD, per_day=15, first_day=33)
+LESS = replace(BAD, per_day=3, first_day=33)
+BEFORE = (replace(GOOD, last_day=33), replace(BAD, last_day=33))
+MEASURED = 70  # by then parcels enough have arrived
 
 
-def lane_after(answers: list[Json], *later: Made, days: int = 110) -> World:
-    """A lane on which BAD is left for GOOD on day 47."""
+def lane_after(answers: list[Json], *later: Made, days: int = MEASURED) -> World:
+    """A lane on which BAD is left for GOOD on day 33."""
     return world([*parcels(*BEFORE, *later, days=days), *answers], until=float(days))
 
 
-def advice_id() -> str:
-    """The id of what is advised when the answer is given."""
-    (record,) = picture(world(parcels(*BEFORE, days=46), until=46.0)).advice_records()
+@cache
+def advised() -> Json:
+    """What is advised when the answer is given."""
+    (record,) = picture(world(parcels(*BEFORE, days=32), until=32.0)).advice_records()
     assert record["decision"] == "switch"
-    return str(record["recommendation_id"])
+    return record
 
 
 def answer(what: str, day: float = ACCEPTED_DAY, **more: Any) -> Json:
     """A person's answer to it."""
-    target = advice_id()
+    target = str(advised()["recommendation_id"])
     return event("decision.recorded", target, day, {"target": target, "what": what, **more})
 
 
@@ -67,7 +70,7 @@ def test_a_switch_that_is_followed_is_measured_against_its_forecast() -> None:
 
 
 def test_where_the_old_carrier_has_no_parcels_left_what_was_known_before_stands_for_it() -> None:
-    (one,) = outcomes(lane_after([answer("accept")], replace(GOOD, per_day=18, first_day=47)))
+    (one,) = outcomes(lane_after([answer("accept")], replace(GOOD, per_day=18, first_day=33), days=55))
     assert one["against"] == "before"
     assert one["saving_per_parcel"]["value"] > 3
 
@@ -84,26 +87,30 @@ def test_a_switch_to_a_carrier_that_got_worse_did_not_pay() -> None:
 
 
 def test_a_switch_that_nobody_follows_is_said_to_be_not_followed() -> None:
-    (one,) = outcomes(lane_after([answer("accept")], replace(GOOD, first_day=47), replace(BAD, first_day=47)))
+    (one,) = outcomes(lane_after([answer("accept")], replace(GOOD, first_day=33), replace(BAD, first_day=33), days=55))
     assert one["state"] == "not_followed"
     assert one["saving_per_parcel"] is None
 
 
-def test_it_is_too_early_in_the_first_weeks() -> None:
-    (one,) = outcomes(lane_after([answer("accept")], MORE, LESS, days=54))
-    assert one["state"] == "too_early"
+def test_it_is_too_early_in_the_first_weeks_and_final_when_the_recent_days_are_over() -> None:
+    events = [*parcels(*BEFORE, MORE, LESS, days=75), answer("accept")]
+    early, later, final, after = found_at((40, 69, 74, 75), outcomes, events, recent_days=40)
+    assert [one["state"] for (one,) in (early, later)] == ["too_early", "measured"]
+    assert later != final == after
+    assert [one["final"] for (one,) in (later, final)] == [False, True]
 
 
-def test_what_is_declined_afterwards_is_not_measured_and_what_was_never_accepted_neither() -> None:
-    declined = [answer("accept"), answer("decline", 52.5, note="no contract")]
-    assert outcomes(lane_after(declined, MORE, LESS)) == []
-    assert outcomes(lane_after([answer("decline")], MORE, LESS)) == []
+def test_what_is_declined_is_not_measured_also_when_it_was_accepted_before() -> None:
+    answers = [answer("decline", note="no contract"), answer("accept", 33.5), answer("decline", 34.5)]
+    declined, accepted, withdrawn = found_at((33, 34, 35), outcomes, [*parcels(*BEFORE, days=35), *answers])
+    assert [len(one) for one in (declined, accepted, withdrawn)] == [0, 1, 0]
 
 
 def test_a_person_may_take_another_carrier_or_share() -> None:
-    (own,) = outcomes(lane_after([answer("accept", share=0.1)], MORE, LESS))
-    assert (own["to_carrier"], own["share_to_move"], own["state"]) == ("bravo", 0.1, "measured")
-    (record,) = picture(lane_after([answer("accept", carrier="bravo", share=0.3)], days=47)).advice_records()
+    found = lane_after([answer("accept", carrier="bravo", share=0.3)], days=33)
+    (own,) = outcomes(found)
+    assert (own["to_carrier"], own["share_to_move"]) == ("bravo", 0.3)
+    (record,) = picture(found).advice_records()
     assert record["override"] == {"carrier": "bravo", "share": 0.3}
     rows = {row["carrier"]: row["share"] for row in routing_rows([record])}
     assert rows["bravo"] == pytest.approx(8 / 18 + 0.3, abs=1e-3)
@@ -111,23 +118,16 @@ def test_a_person_may_take_another_carrier_or_share() -> None:
 
 
 def test_the_carrier_in_use_is_no_switch_and_an_unknown_one_has_no_forecast() -> None:
-    assert outcomes(lane_after([answer("accept", carrier="alpha")], MORE, LESS)) == []
-    (one,) = outcomes(lane_after([answer("accept", carrier="charlie")], MORE, LESS))
-    assert one["state"] == "not_followed"
-    assert one["forecast_per_parcel"]["value"] == 0
+    assert outcomes(lane_after([answer("accept", carrier="alpha")], days=33)) == []
+    (one,) = outcomes(lane_after([answer("accept", carrier="charlie")], days=33))
+    assert (one["to_carrier"], one["forecast_per_parcel"]["value"]) == ("charlie", 0)
 
 
 def test_a_second_accept_changes_nothing() -> None:
-    once = outcomes(lane_after([answer("accept")], MORE, LESS, days=90))
-    twice = outcomes(lane_after([answer("accept"), answer("accept", 50.5)], MORE, LESS, days=90))
-    assert once == twice
-
-
-def test_it_is_final_when_the_recent_days_are_over() -> None:
-    at_140 = outcomes(lane_after([answer("accept")], MORE, LESS, days=140))
-    at_150 = outcomes(lane_after([answer("accept")], MORE, LESS, days=150))
-    assert at_140 == at_150
-    assert at_140[0]["final"]
+    events = [*parcels(*BEFORE, days=35), answer("accept", by="Li"), answer("accept", 33.5, by="Wu")]
+    once, twice = found_at((33, 34), outcomes, events)
+    assert [one["accepted_by"] for one in once] == ["Li"]
+    assert [{**one, "as_of": None} for one in twice] == [{**one, "as_of": None} for one in once]
 
 
 def made(paid: bool, number: int) -> Accepted:
@@ -147,9 +147,7 @@ def test_advice_that_is_wrong_too_often_says_so_until_it_is_right_again() -> Non
 
 
 def test_while_it_is_wrong_too_often_a_switch_needs_more_and_the_export_moves_only_what_is_accepted() -> None:
-    found = world(parcels(GOOD, BAD), until=60.0)
-    (record,) = picture(found).advice_records()
-    assert record["decision"] == "switch"
+    record = advised()
     doubtful = {**record, "warning": "Of 9 accepted switches …"}
     plain, held, taken = (
         {row["carrier"]: row["share"] for row in routing_rows([one])}

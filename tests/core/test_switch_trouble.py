@@ -16,7 +16,7 @@ USUAL = Made("alpha", 10, 12, 200, "5.00")
 
 
 def test_stages_count_by_their_part_of_the_way_and_only_with_evidence() -> None:
-    state = world(parcels(USUAL, days=100), until=100.0)
+    state = world(parcels(USUAL, days=40), until=40.0)
     channel = state.channels["RU|tablet|alpha"]
     channel.p95 = [2, 18, 121, 121]  # nobody scans the last two stages
     channel.evidence[LN_M] = -1.0
