@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo test lint bench faults schemas docs setup constraints clean
+.PHONY: help demo test quick lint bench faults schemas docs setup constraints clean
 
 PYTHON ?=
 export PYTHON
@@ -25,6 +25,9 @@ test: setup ## all tests; installs or names the system programs they need
 	@command -v mvn >/dev/null || exit 0; for pom in $(poms); do \
 	    echo "maven: $$pom" >&2; mvn --batch-mode --quiet --file "$$pom" verify || exit 1; done
 	@$(py) -m pytest -m "not bench" $(PYTEST_ARGS)
+
+quick: setup ## the tests of the core, on all cores of the machine (seconds)
+	@$(py) -m pytest -q -n auto --dist loadfile tests/core $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy --strict and the import rules
 	$(py) -m ruff check .
