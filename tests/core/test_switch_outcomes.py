@@ -48,9 +48,21 @@ def outcomes(found: World) -> list[Json]:
     return picture(found).outcome_records()
 
 
+@cache
+def followed() -> list[tuple[list[Json], Json, Json]]:
+    """Of a switch that is followed: outcomes, their balance and the advice, soon after the answer, when enough has
+    arrived, when the recent days are over and a day later."""
+
+    def look(found: World) -> tuple[list[Json], Json, Json]:
+        shown = picture(found)
+        return shown.outcome_records(), balance_record(shown.balance()), shown.advice_records()[0]
+
+    events = [*parcels(*BEFORE, MORE, LESS, days=75), answer("accept", by="Li")]
+    return found_at((40, MEASURED, 74, 75), look, events, recent_days=40)
+
+
 def test_a_switch_that_is_followed_is_measured_against_its_forecast() -> None:
-    found = lane_after([answer("accept", by="Li")], MORE, LESS)
-    (one,) = outcomes(found)
+    (one,), added_up, record = followed()[1]
     assert one["state"] == "measured"
     assert (one["from_carrier"], one["to_carrier"], one["accepted_by"]) == ("alpha", "bravo", "Li")
     assert one["against"] == "same_days"
@@ -63,9 +75,7 @@ def test_a_switch_that_is_followed_is_measured_against_its_forecast() -> None:
     weeks = one["parcels"] / (7 * 15)
     assert one["parcels_moved"] == pytest.approx(7 * weeks * (15 - 8), rel=0.02)
     assert one["saved"]["value"] == pytest.approx(one["parcels_moved"] * one["saving_per_parcel"]["value"], rel=1e-3)
-    added_up = balance_record(picture(found).balance())
     assert (added_up["accepted"], added_up["measured"], added_up["paid"], added_up["as_forecast"]) == (1, 1, 1, 1)
-    (record,) = picture(found).advice_records()
     assert record["outcome"] == one
 
 
@@ -93,8 +103,7 @@ def test_a_switch_that_nobody_follows_is_said_to_be_not_followed() -> None:
 
 
 def test_it_is_too_early_in_the_first_weeks_and_final_when_the_recent_days_are_over() -> None:
-    events = [*parcels(*BEFORE, MORE, LESS, days=75), answer("accept")]
-    early, later, final, after = found_at((40, 69, 74, 75), outcomes, events, recent_days=40)
+    early, later, final, after = (shown for shown, _, _ in followed())
     assert [one["state"] for (one,) in (early, later)] == ["too_early", "measured"]
     assert later != final == after
     assert [one["final"] for (one,) in (later, final)] == [False, True]
@@ -118,8 +127,9 @@ def test_a_person_may_take_another_carrier_or_share() -> None:
 
 
 def test_the_carrier_in_use_is_no_switch_and_an_unknown_one_has_no_forecast() -> None:
-    assert outcomes(lane_after([answer("accept", carrier="alpha")], days=33)) == []
-    (one,) = outcomes(lane_after([answer("accept", carrier="charlie")], days=33))
+    answers = [answer("accept", carrier="alpha"), answer("accept", 33.5, carrier="charlie")]
+    none, (one,) = found_at((33, 34), outcomes, [*parcels(*BEFORE, days=34), *answers])
+    assert none == []
     assert (one["to_carrier"], one["forecast_per_parcel"]["value"]) == ("charlie", 0)
 
 
