@@ -257,7 +257,7 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
     ),
     RECOMMENDATIONS: (
         "Every change of what is advised about a lane, in order, written once by each generation. Of the one you "
-        "follow, keep for each lane the record with the greatest tick, then revision.",
+        "follow, keep for each lane the record with the greatest tick, then revision; none, if that one has ended.",
         {
             "recommendation": _message(
                 "Whether to move the parcels of a lane to another carrier.",
@@ -271,6 +271,15 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
                                 "divided by detection.tick_hours.",
                             ),
                         ),
+                        {
+                            "properties": {
+                                "ended": {
+                                    "type": "boolean",
+                                    "description": "True in the last record of a lane that has had no parcels for 40 "
+                                    "days; absent from records of earlier versions.",
+                                }
+                            }
+                        },
                     ]
                 },
                 key="The recommendation_id.",

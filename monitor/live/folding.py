@@ -214,8 +214,8 @@ class FleetHandler:
         """Send the advice that is news."""
         for lane in sorted(fold.advised):
             advice = fold.advised[lane]
-            kept = fold.lanes.get(lane)  # gone, if the lane has had no parcels for long
-            said = {**advice_record(lane, advice, kept.accepted if kept else ()), "tick": fold.header.tick}
+            kept = fold.lanes.get(lane) or Lane()  # gone, if the lane has had no parcels for long
+            said = {**advice_record(lane, advice, kept.accepted), "tick": fold.header.tick, "ended": not kept.advice}
             shard = Shard(CONTRIBUTIONS, partition)
             self._engine.checkpointer.emit(
                 shard, RECOMMENDATIONS, 0, advice.advice_id.encode(), _to_json(said), timestamp_us

@@ -173,6 +173,7 @@ def test_records_that_come_out_are_described(payload: Callable[[str, str], jsons
     advice = payload("recommendations", "recommendation")
     assert advice.is_valid(RECORDS["recommendation"] | {"tick": 82_404})
     assert not advice.is_valid(RECORDS["recommendation"])
+    assert not advice.is_valid(RECORDS["recommendation"] | {"tick": 82_404, "ended": "2026-03-09T00:00:00Z"})
 
 
 def test_what_the_log_says_of_itself_is_described(

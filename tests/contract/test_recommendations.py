@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator, FormatChecker
-from made_lanes import BAD, GOOD, Made, advice, event, offered, parcels, ruled, time, world
+from made_lanes import BAD, GOOD, START, Made, advice, event, offered, parcels, ruled, time, world
 
 from monitor.cli.replay import replay
+from monitor.core.events import to_us
+from monitor.core.switch.advice import ended, record
 from monitor.core.switch.terms import SwitchTerms
 from monitor.read.routing import routing_csv, routing_rows
 from monitor.replay.outputs import picture
@@ -74,6 +76,20 @@ def test_too_few_parcels_is_said_aloud() -> None:
 def test_a_lane_of_one_carrier_has_no_alternative() -> None:
     told = valid(advice(parcels(BAD)))
     assert (told["decision"], told["to_carrier"], told["share_to_move"]) == ("no_alternative", None, 0.0)
+
+
+def test_a_lane_without_parcels_for_forty_days_has_no_record_and_says_so_last() -> None:
+    found = world(LANE, until=60 + 39)
+    (lane,) = found.lanes.values()
+    assert lane.advice is not None
+    last = ended("RU|tablet", lane.advice, to_us(START))
+    told = valid(record("RU|tablet", last))
+    assert (told["decision"], told["to_carrier"], told["share_to_move"]) == ("insufficient_data", None, 0.0)
+    assert told["recommendation_id"] != lane.advice.advice_id
+    again = record("RU|tablet", ended("RU|tablet", last, to_us(START) + 1))
+    assert (again["recommendation_id"], again["since"]) == (told["recommendation_id"], told["since"])
+    assert again["revision"] == told["revision"] + 1
+    assert picture(world(LANE, until=60 + 42)).advice_records() == []
 
 
 def test_an_offer_not_tried_yet_is_no_data() -> None:

@@ -140,6 +140,13 @@ def test_a_second_accept_changes_nothing() -> None:
     assert [{**one, "as_of": None} for one in twice] == [{**one, "as_of": None} for one in once]
 
 
+def test_it_is_final_also_on_a_lane_that_has_ended() -> None:
+    found = world([*parcels(*BEFORE, MORE, LESS, days=80), answer("accept")], until=140.0)
+    (one,) = outcomes(found)
+    assert (one["state"], one["final"]) == ("measured", True)
+    assert picture(found).advice_records() == []
+
+
 def made(paid: bool, number: int) -> Accepted:
     """A measured switch."""
     amount = Money(Decimal(1 if paid else -1), Decimal(0), Decimal(2))

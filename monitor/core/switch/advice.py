@@ -4,6 +4,7 @@ State machine of a lane's advice:
 
     stay, insufficient_data, no_alternative ──P(saving > margin) > probability──▶ switch
     switch ──P < KEEP, the carrier is excluded, has an incident or no room──▶ the others
+    any ──no parcels for ``LANE_DAYS``──▶ insufficient_data, told once; then the lane has no advice
 
 Who was left within ``BACK_DAYS`` comes back only above ``back_probability``. An advice keeps its id while its decision
 and, of a switch, its carriers stay the same.
@@ -16,11 +17,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitor.core.events import from_us
 from monitor.core.identity import hash64
 from monitor.core.incidents import Note
-from monitor.core.switch.carried import Carriage
+from monitor.core.switch.carried import LANE_DAYS, Carriage
 from monitor.core.switch.money import Money
 from monitor.core.switch.outcomes import Accepted, outcome_record
 from monitor.core.vocabulary import YEAR_2089_US
@@ -112,6 +114,35 @@ def same(one: Advice, other: Advice) -> bool:
     """Whether two advices say the same, whatever their figures."""
     return (one.decision, one.from_carrier) == (other.decision, other.from_carrier) and (
         one.decision != SWITCH or one.to_carrier == other.to_carrier
+    )
+
+
+def ended(lane: str, before: Advice, at_us: int) -> Advice:
+    """What is said last of a lane without parcels, after the advice ``before``: that there is nothing to move."""
+    last = Advice(
+        advice_id(lane, INSUFFICIENT, before.from_carrier, "", at_us),
+        before.from_carrier,
+        "",
+        INSUFFICIENT,
+        None,
+        None,
+        before.currency,
+        0.0,
+        {},
+        [f"No parcel of the last {LANE_DAYS} days: the lane has no advice any more."],
+        at_us,
+        at_us,
+        None,
+        [],
+    )
+    if not same(last, before):
+        return last
+    return replace(
+        last,
+        advice_id=before.advice_id,
+        since_us=before.since_us,
+        notes=before.notes,
+        revision=before.revision + 1,
     )
 
 

@@ -18,7 +18,7 @@ from monitor.core.incidents import Incident, Note
 from monitor.core.params import Params
 from monitor.core.scope import groups_of
 from monitor.core.switch import carried
-from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, accept, same
+from monitor.core.switch.advice import BACK_DAYS, SWITCH, Advice, Lane, accept, ended, same
 from monitor.core.switch.book import Book, Index, Offer, Rule, enter_offer, enter_rule, forget
 from monitor.core.switch.capacity import Plan, alone, share_capacity
 from monitor.core.switch.carried import LANE_DAYS, Sums
@@ -154,6 +154,7 @@ class Advising:
         )
         index = Index(self._book, at_us)
         plans: list[Plan] = []
+        measured: list[Plan] = []  # also lanes without parcels now
         for name, parts in lanes.items():
             lane = self._lanes.get(name) or Lane()
             rules = LaneRules(
@@ -163,19 +164,26 @@ class Advising:
             if found:
                 plans.append((name, lane, found))
             elif lane.advice is not None:
+                self._put(name, ended(name, lane.advice, at_us))
                 lane.advice = None
                 self._lanes[name] = lane
-        promises = self._price(plans, lanes, trouble, now)
+            if is_open(lane):
+                measured.append((name, lane, found))
+        promises = self._price(plans, measured, lanes, trouble, now)
         self._decide(plans, promises, now)
         self._drop_empty()
 
     def _price(
-        self, plans: list[Plan], parts: Mapping[str, list[str]], trouble: Mapping[str, str], now: Moment
+        self,
+        plans: list[Plan],
+        measured: list[Plan],
+        parts: Mapping[str, list[str]],
+        trouble: Mapping[str, str],
+        now: Moment,
     ) -> dict[str, float | None]:
         """Work out what the carriers of comparable lanes cost, and what accepted switches brought; the promise of each
         lane."""
         priced = [plan for plan in plans if is_comparable(plan[2], self._terms)]
-        measured = [plan for plan in plans if is_open(plan[1])]
         if not priced and not measured:
             return {}
         names = sorted(self._channels)
