@@ -7,8 +7,9 @@ P95 lies where nothing moves any more if some deliveries are never scanned, and 
 * ``USUAL``: the same before the trouble: seen at the end of spans of the same length, ``BACK_DAYS`` back
 * ``IN_TIME``: left the stage by its due day, which lies within the last ``BACK_DAYS``
 
-A value is told if it is more frequent among the overdue than usual, since what is slow by nature is always frequent
-among the overdue, and than among those in time. Of the place of the latest scan only the first is asked: those in time
+Usual numbers are those of a span. A value is told if half or more of the overdue beyond the usual number have it, and
+if it is more frequent among the overdue than usual, since what is slow by nature is always frequent among the overdue,
+and than among those in time. Of the place of the latest scan only the first is asked: those in time
 have gone on. Parcels are compared within their channel and stage, and, so that a batch of one day is not blamed for
 the day, nor a hub that is in use since last week for last week, with parcels registered between the first and the last
 that share the value. Only batches are new by nature: what they usually have is that of other batches.
@@ -16,7 +17,8 @@ that share the value. Only batches are new by nature: what they usually have is 
 If the overdue ones were drawn blindly from both groups of a stratum (channel and stage), the number of them with a
 value would be hypergeometric, and over the strata a sum of such numbers (Fisher's test, stratified: Mehta, Patel, Gray
 1985, J. Am. Stat. Assoc. 80, 969). The chance of so many or more, the larger one of two comparisons, times the number
-of values looked at (Bonferroni) is ``p``.
+of values that enough parcels have (Bonferroni; Tarone 1990, Biometrics 46, 515: what is too rare to be told does not
+count) is ``p``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ OVERDUE: Final = "overdue"
 USUAL: Final = "usual"
 IN_TIME: Final = "in_time"
 BACK_DAYS: Final = 60
-#: A value is told if so many of the overdue parcels have it, and its corrected chance is below ``CHANCE``.
+#: A value is told if so many of the overdue beyond the usual have it, and its corrected chance is below ``CHANCE``.
 LEAST_RATIO: Final = 0.5
 CHANCE: Final = 0.001
 PLACE: Final = "place"
@@ -83,8 +85,8 @@ _glance: Final = msgspec.json.Decoder(_Glance).decode
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A parcel that was to leave a stage. ``stratum``: its channel and the rank of the stage; ``seen_us``: the moment at
-    which it is looked at."""
+    """A parcel that was to leave a stage. ``stratum``: its channel and the rank of the stage; ``seen_us``: when it is
+    looked at."""
 
     parcel: str
     stratum: tuple[str, int]
@@ -95,8 +97,8 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A value that ``overdue`` parcels have, and its shares. Those of the other kinds are weighted as channels and stages
-    are among the overdue; None where there is nothing to compare with."""
+    """A value that ``overdue`` parcels have, and its shares. Those of the other kinds are weighted as channels and
+    stages are among the overdue; None where there is nothing to compare with."""
 
     cause: str
     value: str
@@ -110,8 +112,8 @@ class Shared:
 def in_common(
     picture: Picture, incident: Incident, tallies: Tallies | None, lines: Iterable[tuple[bytes, Position]]
 ) -> Record | None:
-    """The number of parcels of each kind, and of each cause the value that the overdue ones have more often, where it is
-    clear; None of a feed.
+    """The number of parcels of each kind, and of each cause the value that the overdue ones have more often, where it
+    is clear; None of a feed.
 
     ``picture`` and ``tallies`` (what the baselines had learnt): of the moment at which the incident became known;
     ``lines``: the events up to then. Of a customer it is only said that there is one.
@@ -132,7 +134,7 @@ def in_common(
                 "in_time_ratio": None if one.in_time_ratio is None else round(one.in_time_ratio, 6),
                 "p": float(f"{one.p:.3g}"),
             }
-            for one in shared(parcels, values_of(parcels, lines))
+            for one in shared(parcels, values_of(parcels, lines), Spans.of(incident).number)
         ],
     }
 
@@ -159,17 +161,31 @@ def due(picture: Picture, incident: Incident, tallies: Tallies | None) -> list[D
     return found
 
 
+class Spans(NamedTuple):
+    """The span of days in which parcels became overdue, and the ``number`` of spans before it."""
+
+    begin_day: int
+    days: int
+    number: int
+
+    @classmethod
+    def of(cls, incident: Incident) -> Spans:
+        """From the beginning of the trouble, at most ``BACK_DAYS`` back, to the day on which it became known."""
+        known_day = incident.known_us // DAY_US
+        days = min(max(known_day - incident.since_day, 1), BACK_DAYS)
+        return cls(known_day - days, days, BACK_DAYS // days)
+
+
 def _seen(parcel: Parcel, rank: int, since: int, due_day: int, incident: Incident) -> tuple[Kind, int] | None:
     """What kind of parcel it is that should have left a stage by a day, and when it is looked at (µs)."""
-    known_day = incident.known_us // DAY_US
-    begin = max(min(incident.since_day, known_day - 1), known_day - BACK_DAYS)
-    length = known_day - begin
+    begin, days, number = Spans.of(incident)
     left = min((t for t in parcel.times[rank + 1 : DELIVERED + 1] if t), default=_NEVER)
+    ago = begin + days - due_day  # days before it became known
     if since <= left < (due_day + 1) * DAY_US:
-        return (IN_TIME, 0) if known_day - BACK_DAYS <= due_day < known_day else None
-    if not begin - max(BACK_DAYS // length, 1) * length <= due_day < known_day:
+        return (IN_TIME, 0) if 0 < ago <= BACK_DAYS else None
+    if not 0 < ago <= (number + 1) * days:
         return None
-    end = incident.known_us if due_day >= begin else (begin - (begin - 1 - due_day) // length * length) * DAY_US
+    end = incident.known_us if due_day >= begin else (begin - (begin - 1 - due_day) // days * days) * DAY_US
     stopped = min((t for t in (*(parcel.times[place] for place in _STOPS), parcel.lost_claim_us) if t), default=_NEVER)
     if min(left, stopped) < end:
         return None
@@ -196,32 +212,33 @@ def values_of(parcels: Sequence[Due], lines: Iterable[tuple[bytes, Position]]) -
     return out
 
 
-def shared(parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]]) -> list[Shared]:
+def shared(parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]], spans: int) -> list[Shared]:
     """Of each cause the value with the largest lift, its share of the overdue over that of the others, among those that
-    are clear."""
-    late = [known[one] for one in parcels if one.kind == OVERDUE]
-    counts = Counter(value for values in late for value in sorted(values))
+    are clear. The usual ones are those of so many ``spans``."""
+    overdue, usual = ([known[one] for one in parcels if one.kind == kind] for kind in (OVERDUE, USUAL))
+    counts = Counter(value for values in overdue for value in sorted(values))
+    usually = Counter(value for values in usual for value in sorted(values))
+    beyond = len(overdue) - len(usual) / spans
+    everywhere = Counter(value for one in parcels for value in sorted(known[one]))
+    looked_at = sum(everywhere[value] >= LEAST_RATIO * beyond for value in counts)
     best: dict[str, tuple[float, Shared]] = {}
     for value, n in sorted(counts.items()):
-        if n < LEAST_RATIO * len(late):
+        if n - usually[value] / spans < LEAST_RATIO * max(beyond, 0):
             continue
-        days = [one.registered_day for one in parcels if value in known[one]]
-        same_days = [one for one in parcels if min(days) <= one.registered_day <= max(days)]
-        usual = _compared(value, parcels if value[0] == BATCH else same_days, known, USUAL)
-        in_time = None if value[0] == PLACE else _compared(value, same_days, known, IN_TIME)
-        needed = (usual,) if value[0] == PLACE else (usual, in_time)
-        asked = [one for one in needed if one is not None]
-        if not asked or needed[-1] is None:
+        compared = _comparisons(value, parcels, known)
+        if compared is None:
             continue
+        before, in_time = compared
+        asked = [one for one in compared if one is not None]
         found = Shared(
             *value,
             n,
-            n / len(late),
-            None if usual is None else usual.ratio,
+            n / len(overdue),
+            None if before is None else before.ratio,
             None if in_time is None else in_time.ratio,
-            max(one.chance for one in asked) * len(counts),
+            max(one.chance for one in asked) * looked_at,
         )
-        lift = found.overdue_ratio / max(*(one.ratio for one in asked), 1e-9)
+        lift = found.overdue_ratio / max(1e-9, *(one.ratio for one in asked))
         if found.p < CHANCE and (found.cause not in best or lift > best[found.cause][0]):
             best[found.cause] = lift, found
     return [best[cause][1] for cause in CAUSES if cause in best]
@@ -230,6 +247,19 @@ def shared(parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]]) -> lis
 class _Comparison(NamedTuple):
     ratio: float  # share of the others, weighted as the strata are among the overdue
     chance: float
+
+
+def _comparisons(
+    value: Value, parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]]
+) -> tuple[_Comparison | None, _Comparison | None] | None:
+    """The overdue against the usual ones, and against those in time; None if there is nothing that could tell."""
+    days = [one.registered_day for one in parcels if value in known[one]]
+    same_days = [one for one in parcels if min(days) <= one.registered_day <= max(days)]
+    usual = _compared(value, parcels if value[0] == BATCH else same_days, known, USUAL)
+    if value[0] == PLACE:
+        return None if usual is None else (usual, None)
+    in_time = _compared(value, same_days, known, IN_TIME)
+    return None if in_time is None else (usual, in_time)
 
 
 def _compared(
