@@ -19,6 +19,7 @@ from monitor.log.protocol import Log
 from monitor.read.behind import behind, look_up
 from monitor.read.explain import explain as explain_stored
 from monitor.read.explain import proven
+from monitor.read.in_common import in_common
 from monitor.read.lists import Picture
 from monitor.read.proof import compared, differences
 from monitor.read.told import told as say
@@ -104,6 +105,7 @@ def _of_incident(log: Log, settings: Settings, stored: Incident | None, incident
         "record": record(incident),
         "verified": proof,
         **{name: told[name] for name in ("rule", "parameters", "figures")},
+        "in_common": in_common(then, known, refold.tallies, refold.lines()),
         "behind": number,
         "parcels": parcels,
         "events": shown,

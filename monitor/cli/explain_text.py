@@ -32,6 +32,8 @@ def print_incident(told: Record) -> None:
         _print_members(figures)
     if figures.get("baseline"):
         _print_baseline(figures["baseline"])
+    if told["in_common"] and told["in_common"]["found"]:
+        _print_in_common(told["in_common"])
     behind = told["behind"]
     _title(f"Behind it: {behind['what'] or 'no single events'}")
     if behind["what"]:
@@ -240,6 +242,23 @@ def _print_baseline(baseline: Record) -> None:
     ]
     head = "USUALLY LEAVE" if quantiles else "USUALLY HAPPENS"
     print_table(("AGE, DAYS", head, "BY THEN", "PARCELS"), rows, empty="")
+
+
+def _print_in_common(told: Record) -> None:
+    _title(f"What the {many(told['overdue'], 'overdue parcel')} have in common")
+    rows = [
+        (
+            "last scanned at" if one["cause"] == "place" else one["cause"].removesuffix("_id").replace("_", " "),
+            one["value"] or "one and the same",
+            f"{one['overdue']} of {told['overdue']}",
+            _share(one["overdue_ratio"]),
+            _share(one["usual_ratio"]),
+            _share(one["in_time_ratio"]),
+            f"{one['p']:.1g}",
+        )
+        for one in told["found"]
+    ]
+    print_table(("CAUSE", "VALUE", "OVERDUE", "SHARE", "USUALLY", "OF THOSE IN TIME", "CHANCE"), rows, empty="")
 
 
 def _print_rows(rows: Sequence[Record], columns: Sequence[str]) -> None:

@@ -121,7 +121,7 @@ class Behind:
 def behind(picture: Picture, incident: Incident) -> Behind:
     """What the incident rests on, in a ``picture`` of the moment at which it became known."""
     covers = frozenset(incident.members)
-    picture = _of_whom(picture, incident)
+    picture = of_whom(picture, incident)
     if kind_of(incident) == "feed":
         return _heard(picture, incident, covers)
     if incident.judged_by == DRIFT:
@@ -137,7 +137,7 @@ def behind(picture: Picture, incident: Incident) -> Behind:
     return Behind("")
 
 
-def _of_whom(picture: Picture, incident: Incident) -> Picture:
+def of_whom(picture: Picture, incident: Incident) -> Picture:
     """The picture with the parcels of the forwarder, batch or customer only, if the incident is about one."""
     kind, *_, name = incident.scope.split("|", 4)
     if kind not in ("forwarder", "batch", "customer"):

@@ -86,7 +86,16 @@ class Feed:
     scans: Literal["missing", "late"]
 
 
-Effect = Slow | Stall | Rate | Dwell | Volume | Patience | Burst | Bulk | Feed
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The share ``share`` of the parcels arrives at the country's second hub, before the window, too; in the window the
+    hub keeps the share ``keeps`` of what comes to it, for good."""
+
+    share: float
+    keeps: float
+
+
+Effect = Slow | Stall | Rate | Dwell | Volume | Patience | Burst | Bulk | Feed | Hub
 
 
 def effect_params(effect: Effect) -> dict[str, Any]:

@@ -53,6 +53,8 @@ class Journeys:
     misrouted: FloatArray
     wrong_country: IntArray
     arrived: FloatArray
+    second_hub: BoolArray
+    """does it arrive at the country's second hub?"""
     held: FloatArray
     released: FloatArray
     attempted: FloatArray
@@ -164,7 +166,8 @@ def travel(setting: Setting, channel: Channel, influence: Influence) -> Journeys
     detour = np.where(astray, 8.0 + 14.0 * u[:, 10], 0.0)
     arrived = clocks[2].advance(np.where(gone | never_back, np.inf, departed), work[:, 2]) + detour
 
-    gone = meets("loss", arrived, u[:, 7]) & (lost_after == 2)
+    second_hub, kept = influence.second_hub(arrived, stream(setting.seed, f"hub/{channel.id}").random((n, 2)))
+    gone = meets("loss", arrived, u[:, 7]) & (lost_after == 2) | kept
     last_seen = np.where(gone, arrived, last_seen)
     stopped = meets("hold", arrived, u[:, 11])
     held = np.where(stopped, arrived + 0.1 + 0.9 * u[:, 12], np.inf)
@@ -189,6 +192,7 @@ def travel(setting: Setting, channel: Channel, influence: Influence) -> Journeys
         misrouted=misrouted,
         wrong_country=np.asarray(u[:, 9] * 1e6, dtype=np.int64),
         arrived=arrived,
+        second_hub=second_hub,
         held=held,
         released=np.where(refused, np.inf, released),
         attempted=np.where(uncollected, tried, np.inf),

@@ -12,9 +12,20 @@ import numpy as np
 
 from monitor.replay.simulate.calendar import Holiday
 from monitor.replay.simulate.channels import Channel, dropshippers_of
-from monitor.replay.simulate.effects import STAGES, Dwell, Effect, Patience, Rate, Slow, Stall, Volume, effect_params
+from monitor.replay.simulate.effects import (
+    STAGES,
+    Dwell,
+    Effect,
+    Hub,
+    Patience,
+    Rate,
+    Slow,
+    Stall,
+    Volume,
+    effect_params,
+)
 from monitor.replay.simulate.scenarios import Plant, Scenario
-from monitor.replay.simulate.streams import FloatArray, stream
+from monitor.replay.simulate.streams import BoolArray, FloatArray, stream
 
 
 class SimulationError(ValueError):
@@ -87,6 +98,8 @@ def plant_all(
         names = tuple(sorted(channel.id for channel in members))
         if plant.target == "batch":
             scope = {**scope, "batch_id": batch_id(scope["forwarder"], instant(start, float(first)))}
+        if any(isinstance(effect, Hub) for effect in plant.effects):
+            scope = {**scope, "place": members[0].country.second_hub}
         planted.append(Planted(scenario.name, plant, scope, names, float(first), end))
     return planted
 
@@ -208,3 +221,12 @@ class Influence:
         for item, effect in self.effects(kind):
             factor[(when >= item.first) & (when < item.end)] *= effect.factor
         return factor
+
+    def second_hub(self, arrived: FloatArray, draws: FloatArray) -> tuple[BoolArray, BoolArray]:
+        """Which parcels arrive at the second hub, and which of them it keeps; two ``draws`` for each parcel."""
+        through, kept = np.zeros(len(arrived), dtype=bool), np.zeros(len(arrived), dtype=bool)
+        for item, effect in self.effects(Hub):
+            through |= draws[:, 0] < effect.share
+            hit = (arrived >= item.first) & (arrived < item.end) & (draws[:, 1] < effect.keeps)
+            kept |= (draws[:, 0] < effect.share) & hit
+        return through, kept

@@ -11,7 +11,7 @@ from monitor.replay.simulate.effects import Feed
 from monitor.replay.simulate.journeys import Journeys, Setting
 from monitor.replay.simulate.planting import Influence
 from monitor.replay.simulate.rows import DAY_S, Kind, Rows, concatenate, make_rows
-from monitor.replay.simulate.streams import AnyArray, FloatArray, IntArray, stream
+from monitor.replay.simulate.streams import AnyArray, BoolArray, FloatArray, IntArray, stream
 from monitor.replay.simulate.tables import WORDS, WRONG_COUNTRIES
 
 LAG_SIGMA: Final = 0.8
@@ -89,9 +89,7 @@ def _legs(j: Journeys, u: FloatArray) -> list[_Leg]:
         _Leg("exp", "export_customs", export, home, (f"{channel.origin} hub",)),
         _Leg("sec", "security_returned", j.security, home, (f"{channel.origin} hub",)),
         _Leg("dep", "departed_origin", j.departed, home, (f"{channel.origin} airport",)),
-        _Leg("arr", "arrived_destination", j.arrived, dest.code, gateway),
-        _Leg("held", "customs_held", j.held, dest.code, gateway),
-        _Leg("rel", "customs_released", j.released, dest.code, gateway),
+        *_arrival(j, "", ~j.second_hub, gateway),
         _Leg("off", "delivery_office", office, dest.code, dest.cities),
         _Leg("try", "attempt_failed", first_try, dest.code, dest.cities),
         _Leg("try2", "attempt_failed", j.attempted + 2.0, dest.code, dest.cities),
@@ -102,6 +100,8 @@ def _legs(j: Journeys, u: FloatArray) -> list[_Leg]:
         _Leg("rtd", "returned", j.returned, home, origin),
         _Leg("lost", "lost", j.lost, None, ()),
     ]
+    if j.second_hub.any():
+        legs += _arrival(j, "2", j.second_hub, (dest.second_hub,))
     for number, wrong in enumerate(WRONG_COUNTRIES):
         if wrong != dest.code:
             when = np.where(j.wrong_country % len(WRONG_COUNTRIES) == number, j.misrouted, np.inf)
@@ -109,6 +109,18 @@ def _legs(j: Journeys, u: FloatArray) -> list[_Leg]:
     if hub is not None and hub[0] != dest.code:
         legs.append(_Leg("trn", "departed_origin", transit, hub[0], (hub[1],), "transit"))
     return legs
+
+
+def _arrival(j: Journeys, suffix: str, here: BoolArray, places: tuple[str, ...]) -> list[_Leg]:
+    """What is scanned where a parcel arrives, of the parcels that arrive ``here``."""
+    return [
+        _Leg(name + suffix, milestone, np.where(here, when, np.inf), j.channel.country.code, places)
+        for name, milestone, when in (
+            ("arr", "arrived_destination", j.arrived),
+            ("held", "customs_held", j.held),
+            ("rel", "customs_released", j.released),
+        )
+    ]
 
 
 def scan_rows(setting: Setting, journeys: Journeys, influence: Influence, forms: Forms) -> Rows:

@@ -17,6 +17,7 @@ from monitor.replay.simulate.effects import (
     Dwell,
     Effect,
     Feed,
+    Hub,
     Patience,
     Rate,
     Slow,
@@ -108,6 +109,20 @@ _ALL: Final[tuple[Scenario, ...]] = (
         "loss5",
         "one channel loses 5% of its parcels",
         (Plant("channel", "loss", (Rate("loss", 0.05),), modes=("transit_slow", "stage_stalled", "complaints")),),
+    ),
+    Scenario(
+        "hub_loses",
+        "half of the parcels to one country arrive at a second hub, which begins to lose 90% of them",
+        (
+            Plant(
+                "country",
+                "loss",
+                (Hub(0.5, 0.9),),
+                modes=("transit_slow", "stage_stalled", "complaints"),
+                min_channels=2,
+                min_per_day=10,
+            ),
+        ),
     ),
     Scenario(
         "no_tracking",

@@ -25,6 +25,11 @@ class Country:
     weekend: tuple[int, int] = (5, 6)
     """weekdays (0 = Monday) on which little is delivered"""
 
+    @property
+    def second_hub(self) -> str:
+        """Where parcels arrive that do not come through the gateway, in worlds where some do not."""
+        return f"{self.cities[0]} hub"
+
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
