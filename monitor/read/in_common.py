@@ -7,12 +7,12 @@ P95 lies where nothing moves any more if some deliveries are never scanned, and 
 * ``USUAL``: the same before the trouble: seen at the end of spans of the same length, ``BACK_DAYS`` back
 * ``IN_TIME``: left the stage by its due day, which lies within the last ``BACK_DAYS``
 
-Usual numbers are those of a span. Usual numbers are those of a span. A value is told if half or more of the overdue beyond the usual number have it, and
+Usual numbers are those of a span. A value is told if half or more of the overdue beyond the usual number have it, and
 if it is more frequent among the overdue than usual, since what is slow by nature is always frequent among the overdue,
 and than among those in time. Of the place of the latest scan only the first is asked: those in time have gone on.
 Parcels are compared within their channel and stage, and, so that a batch of one day is not blamed for the day, nor a
 hub that is in use since last week for last week, with parcels registered between the first and the last that share the
-value or were ever scanned at the place. Only batches are new by nature: what they usually have is that of other batches.
+value or were ever scanned at the place. Only batches are new by nature: what they usually have is that of other ones.
 
 If the overdue ones were drawn blindly from both groups of a stratum (channel and stage), the number of them with a
 value would be hypergeometric, and over the strata a sum of such numbers (Fisher's test, stratified: Mehta, Patel, Gray
