@@ -70,7 +70,7 @@ class _Said(Struct, frozen=True, gc=False):
     forwarder: str | None = None
     batch_id: str | None = None
     destination_region: str | None = None
-    attributes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] | None = None
     customer_id: str | None = None
 
 
@@ -150,7 +150,7 @@ def due(picture: Picture, incident: Incident, tallies: Tallies | None) -> list[D
         if name in baselines
     }
     found = []
-    for id_, parcel in sorted(of_whom(picture, incident).parcels.items()):
+    for id_, parcel in of_whom(picture, incident).parcels.items():
         if parcel.channel not in usual or parcel.untimed:
             continue
         for rank, days in enumerate(usual[parcel.channel]):
@@ -213,7 +213,7 @@ def known_of(parcels: Sequence[Due], lines: Iterable[tuple[bytes, Position]]) ->
             scans[id_].append((to_us(it.time), it.data.place or it.data.country or ""))
         elif it.type == "parcel.registered.v1":
             named = [(cause, getattr(it.data, cause)) for cause in _REGISTERED]
-            named += [("attributes", attribute) for attribute in it.data.attributes]
+            named += [("attributes", attribute) for attribute in it.data.attributes or ()]
             said[id_].update((cause, value) for cause, value in named if value)
     values: dict[Due, frozenset[Value]] = {}
     days: dict[Value, tuple[int, int]] = {}

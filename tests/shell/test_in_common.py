@@ -139,7 +139,14 @@ def _log() -> list[Json]:
         name = f"P{n:03}"
         who = "C-secret" if stuck else f"C-{n}"
         events.append(
-            registered(name, at, customer_id=who, forwarder="F", batch_id=f"F-{n // A_DAY}", attributes=["brand"])
+            registered(
+                name,
+                at,
+                customer_id=who,
+                forwarder="F",
+                batch_id=f"F-{n // A_DAY}",
+                attributes=["brand"] if n % 2 else None,
+            )
         )
         events.append(scanned(name, "accepted", at + 1, place=depot, country="CN"))
         events.append(scanned(name, "origin_hub", at + 1.1, place=depot))
