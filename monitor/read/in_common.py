@@ -9,10 +9,10 @@ P95 lies where nothing moves any more if some deliveries are never scanned, and 
 
 Usual numbers are those of a span. A value is told if half or more of the overdue beyond the usual number have it, and
 if it is more frequent among the overdue than usual, since what is slow by nature is always frequent among the overdue,
-and than among those in time. Of the place of the latest scan only the first is asked: those in time
-have gone on. Parcels are compared within their channel and stage, and, so that a batch of one day is not blamed for
-the day, nor a hub that is in use since last week for last week, with parcels registered between the first and the last
-that share the value. Only batches are new by nature: what they usually have is that of other batches.
+and than among those in time. Of the place of the latest scan only the first is asked: those in time have gone on.
+Parcels are compared within their channel and stage, and, so that a batch of one day is not blamed for the day, nor a
+hub that is in use since last week for last week, with parcels registered between the first and the last that share the
+value or were ever scanned at the place. Only batches are new by nature: what they usually have is that of other ones.
 
 If the overdue ones were drawn blindly from both groups of a stratum (channel and stage), the number of them with a
 value would be hypergeometric, and over the strata a sum of such numbers (Fisher's test, stratified: Mehta, Patel, Gray
@@ -70,7 +70,7 @@ class _Said(Struct, frozen=True, gc=False):
     forwarder: str | None = None
     batch_id: str | None = None
     destination_region: str | None = None
-    attributes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] | None = None
     customer_id: str | None = None
 
 
@@ -134,7 +134,7 @@ def in_common(
                 "in_time_ratio": None if one.in_time_ratio is None else round(one.in_time_ratio, 6),
                 "p": float(f"{one.p:.3g}"),
             }
-            for one in shared(parcels, values_of(parcels, lines), Spans.of(incident).number)
+            for one in shared(parcels, known_of(parcels, lines), Spans.of(incident).number)
         ],
     }
 
@@ -150,7 +150,7 @@ def due(picture: Picture, incident: Incident, tallies: Tallies | None) -> list[D
         if name in baselines
     }
     found = []
-    for id_, parcel in sorted(of_whom(picture, incident).parcels.items()):
+    for id_, parcel in of_whom(picture, incident).parcels.items():
         if parcel.channel not in usual or parcel.untimed:
             continue
         for rank, days in enumerate(usual[parcel.channel]):
@@ -192,34 +192,48 @@ def _seen(parcel: Parcel, rank: int, since: int, due_day: int, incident: Inciden
     return (OVERDUE if due_day >= begin else USUAL), end
 
 
-def values_of(parcels: Sequence[Due], lines: Iterable[tuple[bytes, Position]]) -> dict[Due, frozenset[Value]]:
-    """What each of the ``parcels`` has of the causes: of the place that of the latest scan before it is looked at."""
+class Known(NamedTuple):
+    """``values``: what each parcel has of the causes, of the place that of the latest scan before it is looked at.
+    ``days``: first and last day on which parcels were registered that have a value or were ever scanned at it."""
+
+    values: Mapping[Due, frozenset[Value]]
+    days: Mapping[Value, tuple[int, int]]
+
+
+def known_of(parcels: Sequence[Due], lines: Iterable[tuple[bytes, Position]]) -> Known:
+    """What the events say of the parcels."""
     said: dict[str, set[Value]] = {one.parcel: set() for one in parcels}
-    scans: dict[str, list[tuple[int, str]]] = {one.parcel: [] for one in parcels if one.kind != IN_TIME}
-    for raw, _ in lines if scans else ():
+    scans: dict[str, list[tuple[int, str]]] = {one.parcel: [] for one in parcels}
+    for raw, _ in lines if said else ():
         it = _glance(raw)
         id_ = it.data.parcel_id or ""
-        if it.type == "parcel.scanned.v1" and id_ in scans:
+        if id_ not in said:
+            continue
+        if it.type == "parcel.scanned.v1":
             scans[id_].append((to_us(it.time), it.data.place or it.data.country or ""))
-        elif it.type == "parcel.registered.v1" and id_ in said:
+        elif it.type == "parcel.registered.v1":
             named = [(cause, getattr(it.data, cause)) for cause in _REGISTERED]
-            named += [("attributes", attribute) for attribute in it.data.attributes]
+            named += [("attributes", attribute) for attribute in it.data.attributes or ()]
             said[id_].update((cause, value) for cause, value in named if value)
-    out = {}
+    values: dict[Due, frozenset[Value]] = {}
+    days: dict[Value, tuple[int, int]] = {}
     for one in parcels:
-        _, place = max((scan for scan in scans.get(one.parcel, ()) if scan[0] <= one.seen_us), default=(0, ""))
-        out[one] = frozenset(said[one.parcel] | ({(PLACE, place)} if place else set()))
-    return out
+        _, place = max((scan for scan in scans[one.parcel] if scan[0] <= one.seen_us), default=(0, ""))
+        values[one] = frozenset(said[one.parcel] | ({(PLACE, place)} if place else set()))
+        for value in sorted(said[one.parcel] | {(PLACE, name) for _, name in scans[one.parcel]}):
+            first, last = days.get(value, (one.registered_day, one.registered_day))
+            days[value] = min(first, one.registered_day), max(last, one.registered_day)
+    return Known(values, days)
 
 
-def shared(parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]], spans: int) -> list[Shared]:
+def shared(parcels: Sequence[Due], known: Known, spans: int) -> list[Shared]:
     """Of each cause the value with the largest lift, its share of the overdue over that of the others, among those that
     are clear. The usual ones are those of so many ``spans``."""
-    overdue, usual = ([known[one] for one in parcels if one.kind == kind] for kind in (OVERDUE, USUAL))
+    overdue, usual = ([known.values[one] for one in parcels if one.kind == kind] for kind in (OVERDUE, USUAL))
     counts = Counter(value for values in overdue for value in sorted(values))
     usually = Counter(value for values in usual for value in sorted(values))
     beyond = len(overdue) - len(usual) / spans
-    everywhere = Counter(value for one in parcels for value in sorted(known[one]))
+    everywhere = Counter(value for one in parcels for value in sorted(known.values[one]))
     looked_at = sum(everywhere[value] >= LEAST_RATIO * beyond for value in counts)
     best: dict[str, tuple[float, Shared]] = {}
     for value, n in sorted(counts.items()):
@@ -250,15 +264,15 @@ class _Comparison(NamedTuple):
 
 
 def _comparisons(
-    value: Value, parcels: Sequence[Due], known: Mapping[Due, frozenset[Value]]
+    value: Value, parcels: Sequence[Due], known: Known
 ) -> tuple[_Comparison | None, _Comparison | None] | None:
     """The overdue against the usual ones, and against those in time; None if there is nothing that could tell."""
-    days = [one.registered_day for one in parcels if value in known[one]]
-    same_days = [one for one in parcels if min(days) <= one.registered_day <= max(days)]
-    usual = _compared(value, parcels if value[0] == BATCH else same_days, known, USUAL)
+    first, last = known.days[value]
+    same_days = [one for one in parcels if first <= one.registered_day <= last]
+    usual = _compared(value, parcels if value[0] == BATCH else same_days, known.values, USUAL)
     if value[0] == PLACE:
         return None if usual is None else (usual, None)
-    in_time = _compared(value, same_days, known, IN_TIME)
+    in_time = _compared(value, same_days, known.values, IN_TIME)
     return None if in_time is None else (usual, in_time)
 
 

@@ -52,7 +52,9 @@ def stage_ratio(scenario: str, first: str, last: str, start: date = START) -> Ti
     return found
 
 
-@pytest.mark.parametrize("scenario", ["loss", "country", "untracked_batch", "lost_batch", "bulk_complainer", "surge"])
+@pytest.mark.parametrize(
+    "scenario", ["loss", "country", "untracked_batch", "lost_batch", "hub_loses", "bulk_complainer", "surge"]
+)
 def test_channels_that_are_not_touched_live_the_same_days_as_in_the_quiet_world(scenario: str) -> None:
     quiet = parcels("quiet", touched=False, like=scenario)
     for before, after in zip(quiet, parcels(scenario, touched=False), strict=True):
@@ -133,6 +135,18 @@ def test_a_losing_channel_delivers_15_percent_less() -> None:
     missing = ~np.isfinite(together(bad, "delivered")[due])
     assert n > 40
     assert missing.mean() == pytest.approx(0.145, abs=3 * (0.145 * 0.855 / n) ** 0.5)
+
+
+def test_a_hub_keeps_most_of_what_comes_to_it_and_the_gateway_nothing() -> None:
+    journeys, item = parcels("hub_loses"), planted("hub_loses")
+    arrived, hub = together(journeys, "arrived"), together(journeys, "second_hub")
+    gone = ~np.isfinite(np.minimum(together(journeys, "delivered"), together(journeys, "attempted")))
+    inside = (arrived >= item.first) & (arrived < DAYS - 30)
+    assert item.scope["place"] == f"{journeys[0].channel.country.cities[0]} hub"
+    assert hub.mean() == pytest.approx(0.5, abs=0.05)
+    assert gone[inside & hub].mean() > 0.85
+    assert gone[inside & ~hub].mean() < 0.1
+    assert gone[(arrived < item.first) & hub].mean() < 0.1
 
 
 def test_untracked_parcels_are_those_of_the_planted_weeks_or_forwarder() -> None:

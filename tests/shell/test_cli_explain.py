@@ -99,6 +99,12 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> World:
     return made(tmp_path_factory.mktemp("outage"), "feed_outage", 1, 50, 6, 0.3)
 
 
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A hub begins to lose parcels: a page of a channel."""
+    return made(tmp_path_factory.mktemp("hub"), "hub_loses", 5, 100, 6, 0.3)
+
+
 def tampered(world: World, incident: Json, change: Callable[[Incident], None]) -> None:
     """Change an incident in the saved state."""
     with EmbeddedLog.open(world.data, create=False) as log:
@@ -308,6 +314,26 @@ def test_a_feed_is_told_with_the_scans_seen_and_expected(outage: World) -> None:
     assert 0 < len(told["events"]) <= 10
     assert {one["type"] for one in told["events"]} == {"parcel.scanned.v1"}
     assert {one["recordedtime"] <= feed["known_by"] for one in told["events"]} == {True}
+
+
+def test_the_hub_at_which_overdue_parcels_were_last_scanned_is_told(hub: World) -> None:
+    (item,) = json.loads(hub.exported.with_name("hub_loses.jsonl.truth.json").read_text())["planted"]
+    page = next(one for one in hub.incidents if one["members"][0] in item["channels"] and one["severity"] == "page")
+    told = hub.explained(page)["in_common"]
+    (found,) = told["found"]
+    assert (found["cause"], found["value"]) == ("place", item["scope"]["place"])
+    assert found["overdue"] == round(found["overdue_ratio"] * told["overdue"]) > 10
+    assert found["usual_ratio"] < 0.1 < 3 * found["usual_ratio"] + 0.1 < found["overdue_ratio"]
+    assert found["p"] < 0.001
+    text = run("explain", page["incident_id"], "--data", hub.data).stdout
+    assert f"What the {told['overdue']} overdue parcels have in common" in text
+    line = next(line for line in text.splitlines() if line.startswith("last scanned at"))
+    assert f"{item['scope']['place']}  {found['overdue']} of {told['overdue']}" in line
+
+
+def test_nothing_is_told_where_overdue_parcels_are_like_the_others(customs: World, outage: World) -> None:
+    assert customs.explained(customs.one(mode="transit_slow", severity="page"))["in_common"]["found"] == []
+    assert outage.explained(outage.incidents[0])["in_common"] is None
 
 
 # Events
