@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from monitor.cli.common import FoundProblem, WrongUse
+from monitor.cli.common import FoundProblem, WrongUse, many
 from monitor.cli.logs import configure
 from monitor.cli.places import Place, place_option
 from monitor.cli.watching import watch
 from monitor.live.views import LiveViews
 from monitor.log.records import LogError
 from monitor.push.message import SecretError, key_of, test_event
-from monitor.push.pusher import FILE_NAME, SOURCE, Pusher, PushError, arrived
+from monitor.push.pusher import FILE_NAME, LONGEST_REST_S, SOURCE, Pusher, PushError, Waiting, known
 from monitor.read.routing import routing_rows
 from monitor.settings import ConfigError, Settings, load_settings
 
@@ -88,7 +88,7 @@ def look_at_push(settings: Settings, place: Place) -> list[Finding]:
     try:
         if pusher_of(settings, place) is None:
             return []
-        last = arrived(state_path(settings, place))
+        last = known(state_path(settings, place))
     except (ConfigError, PushError, WrongUse) as error:
         return [("push", False, str(error).rstrip(".") + ".")]
     when = (
@@ -96,4 +96,24 @@ def look_at_push(settings: Settings, place: Place) -> list[Finding]:
         if last.at_s
         else "has not arrived yet"
     )
-    return [("push", True, f"The table of carriers {when}. Try the receiver: push --test.")]
+    found: list[Finding] = [("push", True, f"The table of carriers {when}. Try the receiver: push --test.")]
+    if last.waiting is not None:
+        found.append(_waits(last.waiting, time.time()))
+    return found
+
+
+def _waits(waiting: Waiting, now_s: float) -> Finding:
+    """That the newest table does not arrive; a problem once it does not pass by itself."""
+    minutes = max(int((now_s - waiting.since_s) // 60), 0)
+    long = (
+        f"{minutes} min" if minutes < 120 else f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
+    )
+    said = f"The newest table waits for {long}: {waiting.problem} (tried {many(waiting.attempts, 'time')})."
+    if waiting.passes:
+        remedy = "It is tried again by itself while `push` runs; see whether the receiver is up."
+    else:
+        remedy = (
+            "The receiver refuses it: look into its log, set push.url and push.secret right, and try push --test; then "
+            f"it goes within {LONGEST_REST_S / 60:.0f} minutes while `push` runs, at once when `push` is started anew."
+        )
+    return "push", waiting.passes and now_s < waiting.since_s + LONGEST_REST_S, f"{said} {remedy}"

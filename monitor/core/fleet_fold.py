@@ -27,7 +27,7 @@ from monitor.core.fleet_header import LAG_DEFAULT_US, FleetHeader
 from monitor.core.groups import Group
 from monitor.core.incidents import Incident, Note
 from monitor.core.judging import Judging
-from monitor.core.params import Params
+from monitor.core.params import LAG_MOST_DAYS, Params
 from monitor.core.switch.advice import Advice, Lane
 from monitor.core.switch.advising import Advising
 from monitor.core.switch.book import Page
@@ -35,7 +35,6 @@ from monitor.core.switch.carried import merge
 from monitor.core.vocabulary import DAY_US, HOUR_US
 
 LAG_QUANTILE = 0.25
-LAG_MOST_US = 4 * DAY_US
 LAG_ENOUGH = 100  # scans before the histogram is believed
 LAG_FORGET = 200_000  # scans after which all counts are halved
 
@@ -191,7 +190,7 @@ class FleetFold:
             self._resolve(0)
 
     def _add_held(self, tick: int) -> None:
-        window = (tick - 1) * self.params.tick_us // DAY_US - self.params.recent_days
+        window = (tick - 1) * self.params.tick_us // DAY_US - self.params.kept_days
         rest = f"{tick}|"
         for key in sorted(self._held_ticks.pop(tick, ())):
             if key == rest:
@@ -251,7 +250,7 @@ class FleetFold:
                 break
         if total > LAG_FORGET:
             self.header.lags = {hours: n // 2 for hours, n in sorted(lags.items()) if n > 1}
-        return min((lag + 1) * HOUR_US if lag else 0, LAG_MOST_US)
+        return min((lag + 1) * HOUR_US if lag else 0, LAG_MOST_DAYS * DAY_US)
 
     # -- events that name no parcel ----------------------------------------------------------------------------
 
@@ -270,7 +269,7 @@ class FleetFold:
                 cells = c.complaint_cells(entry.announced.kind, cohort, day, promised)
                 changes = dict.fromkeys(cells, 1)
                 tick = self.header.tick or 0
-                window = tick * self.params.tick_us // DAY_US - self.params.recent_days
+                window = tick * self.params.tick_us // DAY_US - self.params.kept_days
                 add(channel, changes, self.header.open_day, window)
                 self.channels[match.channel] = channel
                 self.advising.add(match.channel, changes)

@@ -257,7 +257,7 @@ class Judging:
                 self.channels[name] = channel
 
     def prune(self, today: int) -> None:
-        window = today - self.params.recent_days
+        window = today - self.params.kept_days
         for name in sorted(self.facets):
             facet = self.facets[name]
             before = facet.entries

@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
+from monitor.core.switch.carried import LANE_DAYS
 from monitor.core.switch.terms import SwitchTerms
 from monitor.core.vocabulary import DAY_US, HOUR_US
+
+#: Most days that the watermark lies behind the tick.
+LAG_MOST_DAYS: Final = 4
 
 
 def _param(default: float, low: float, high: float, text: str) -> Any:
@@ -72,6 +76,12 @@ class Params:
     def tick_us(self) -> int:
         """Length of a tick in microseconds."""
         return self.tick_hours * HOUR_US
+
+    @property
+    def kept_days(self) -> int:
+        """UTC days of registrations that channels keep apart: all that a tick may look at, which looks back from the
+        watermark. With fewer, counts made anew after a restart would differ."""
+        return max(self.recent_days, LANE_DAYS) + LAG_MOST_DAYS + 1
 
     def days_us(self, name: str) -> int:
         """The parameter ``name`` (days) in microseconds."""

@@ -1,8 +1,8 @@
 """Keeps a shipping system's table of carriers up to date.
 
 The table is a whole state, made anew from the log at any time. So nothing has to wait in a queue: what is kept is only
-which table arrived last. A newer table goes instead of an older one that did not arrive; what may or may not have
-arrived is sent again under the same id.
+which table arrived last, and since when a newer one waits. The newest goes instead of an older one that did not arrive;
+what may or may not have arrived is sent again under the same id.
 """
 
 from __future__ import annotations
@@ -33,19 +33,30 @@ class PushError(Exception):
     """The state of the push cannot be kept, or the table is too large; the message says which."""
 
 
-class Arrived(msgspec.Struct):
-    """The table that arrived last: its digest, and when (Unix seconds)."""
+class Waiting(msgspec.Struct):
+    """That a table does not arrive: since when (Unix seconds), how often it was tried, what the last try met, and
+    whether that may pass by itself."""
+
+    since_s: float
+    attempts: int
+    problem: str
+    passes: bool
+
+
+class Known(msgspec.Struct):
+    """The table that arrived last: its digest, and when (Unix seconds); and whether a newer one waits."""
 
     digest: str = ""
     at_s: float = 0.0
+    waiting: Waiting | None = None
 
 
-def arrived(path: Path) -> Arrived:
-    """What arrived last by the file of an earlier run. Raises :class:`PushError`."""
+def known(path: Path) -> Known:
+    """What an earlier run left in the file. Raises :class:`PushError`."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Arrived)
+        return msgspec.json.decode(path.read_bytes(), type=Known)
     except FileNotFoundError:
-        return Arrived()
+        return Known()
     except (OSError, msgspec.DecodeError) as error:
         raise PushError(f"{path} cannot be read: {error}. Without it the table is sent once more: remove it.") from None
 
@@ -69,28 +80,34 @@ class Pusher:
         self._timeout_s = timeout_s
         self._repeat_s = repeat_s
         self._clock = clock
-        self._known = arrived(path)
+        self._known = known(path)
         self._failed = 0
         self._rest_until = 0.0
 
     def offer(self, rows: Sequence[Mapping[str, Any]], as_of: str) -> bool:
         """Send the table if it is news, or old, and the receiver is not resting; whether it arrived just now."""
         now, what = self._clock(), digest(rows)
-        if what == self._known.digest and now < self._known.at_s + self._repeat_s:
+        before = self._known
+        if what == before.digest and now < before.at_s + self._repeat_s:
+            if before.waiting is not None:  # it is again as it arrived
+                self._note(Known(before.digest, before.at_s))
             return False
         if now < self._rest_until:
             return False
         problem, passes = self.send(event(rows, as_of, SOURCE))
         if not problem:
-            self._note(Arrived(what, now))
+            self._note(Known(what, now))
             self._failed, self._rest_until = 0, 0.0
             _LOG.info("carriers_pushed", rows=len(rows), as_of=as_of)
             return True
+        earlier = before.waiting
+        since, attempts = (now, 1) if earlier is None else (earlier.since_s, earlier.attempts + 1)
+        self._note(Known(before.digest, before.at_s, Waiting(since, attempts, problem, passes)))
         self._failed += 1
         rest = LONGEST_REST_S if not passes else min(FIRST_REST_S * 2 ** (self._failed - 1), LONGEST_REST_S)
         self._rest_until = now + rest
         log = _LOG.warning if passes else _LOG.error
-        log("carriers_not_pushed", reason=problem, attempts=self._failed, again_in_s=rest)
+        log("carriers_not_pushed", reason=problem, attempts=attempts, again_in_s=rest)
         return False
 
     def send(self, message: Mapping[str, Any]) -> tuple[str, bool]:
@@ -110,8 +127,8 @@ class Pusher:
             return "", True
         return f"it answered with status {status}", status >= 500 or status in _PASSING
 
-    def _note(self, known: Arrived) -> None:
-        """Keep what arrived, on the disk before anything else happens."""
+    def _note(self, known: Known) -> None:
+        """Keep what is known, on the disk before anything else happens."""
         temporary = self._path.with_name(self._path.name + ".new")
         try:
             with temporary.open("wb") as file:

@@ -24,7 +24,7 @@ from receivers import Receiver
 from monitor.cli.main import main
 from monitor.push import message
 from monitor.push.message import TYPE, SecretError, event, key_of
-from monitor.push.pusher import FIRST_REST_S, LONGEST_REST_S, Pusher, PushError
+from monitor.push.pusher import FIRST_REST_S, LONGEST_REST_S, Pusher, PushError, known
 from monitor.read.routing import routing_rows
 from monitor.wire.carriers import CarriersPublished
 
@@ -200,6 +200,44 @@ def test_check_tells_when_the_table_arrived_last(log: Path) -> None:
             in cli("check", "--data", log, **variables(receiver)).output
         )
         assert "push" not in cli("check", "--data", log).output
+
+
+def test_check_tells_that_a_table_waits_after_a_refusal_and_what_to_do(log: Path, tmp_path: Path) -> None:
+    clock = Clock()
+    with Receiver(503, 403, 200) as receiver:
+        state = {"CHANNEL_MONITOR_PUSH__STATE": str(tmp_path / "push.json")}
+
+        def told() -> tuple[bool, str]:
+            found = json.loads(cli("check", "--json", "--data", log, **variables(receiver), **state).output)
+            _, *waiting = [one for one in found if one["what"] == "push"]
+            return (waiting[0]["ok"], waiting[0]["detail"]) if waiting else (True, "")
+
+        clock.now = time.time()
+        assert not pusher(receiver, tmp_path, clock).offer([ROW], "1")
+        is_well, said = told()
+        assert is_well  # it may pass by itself
+        assert "waits for 0 min: it answered with status 503" in said
+        clock.now -= 3.5 * 3_600
+        (tmp_path / "push.json").unlink()
+        assert not pusher(receiver, tmp_path, clock).offer([ROW], "1")
+        is_well, said = told()
+        assert not is_well
+        assert "waits for 3 hours: it answered with status 403 (tried 1 time)" in said
+        assert "push.secret" in said
+        assert "t0ken" not in said
+        assert pusher(receiver, tmp_path, clock).offer([ROW], "1")
+        assert told() == (True, "")
+
+
+def test_a_table_that_is_again_as_it_arrived_waits_no_more(tmp_path: Path) -> None:
+    clock = Clock()
+    with Receiver(200, 400) as receiver:
+        ours = pusher(receiver, tmp_path, clock)
+        assert ours.offer([ROW], "1")
+        assert not ours.offer([{**ROW, "share": 0.9}], "2")
+        assert known(tmp_path / "push.json").waiting is not None
+        assert not ours.offer([ROW], "3")
+        assert known(tmp_path / "push.json").waiting is None
 
 
 @pytest.mark.slow
