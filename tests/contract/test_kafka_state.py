@@ -198,6 +198,50 @@ def test_a_checkpoint_whose_outcome_got_lost_is_looked_up(
     assert values(log, "contributions") == [b"once", b"twice"]
 
 
+def test_a_worker_whose_producer_broke_down_writes_nothing_after_another_has_written(
+    log: KafkaLog, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.write(1, changes=[put(b"k", b"first")])
+    log.append([event(b"x")] * 3)
+    successor = Worker(log)
+    assert successor.acquire() == 1
+    assert successor.write(2, changes=[put(b"k", b"second")]) is None
+    begin = TransactionalProducer.begin
+
+    def break_down(producer: TransactionalProducer) -> None:
+        producer.usable = False
+        raise LogError("Local: Fatal error.")
+
+    monkeypatch.setattr(TransactionalProducer, "begin", break_down)  # it does not say that it was shut out
+    error = worker.write(3, changes=[put(b"k", b"out of date")])
+    monkeypatch.setattr(TransactionalProducer, "begin", begin)
+    assert isinstance(error, FencedError)
+    assert "another worker has taken over and written (Local: Fatal error.)" in str(error)
+    assert isinstance(worker.write(3), FencedError)
+    assert table(list(log.changes(PARCELS))) == {("t", b"k"): b"second"}
+    assert successor.acquire() == 2
+    successor.close()
+
+
+def test_a_producer_that_was_shut_out_in_the_middle_of_a_transaction_says_so(log: KafkaLog, worker: Worker) -> None:
+    owner = worker.store._owned[PARCELS]
+    state, partition = log.state_of(PARCELS, log.generation)
+    owner.begin()
+    successor = Worker(log)
+    successor.acquire()
+
+    def produce(seconds: float = 60.0) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            owner.produce(state, partition, b"t\0k", b"out of date")
+            time.sleep(0.05)
+
+    with pytest.raises(FencedError, match="another worker has taken over"):
+        produce()
+    assert not owner.usable
+    successor.close()
+
+
 def test_a_shard_that_was_given_up_is_not_written(worker: Worker) -> None:
     asyncio.run(worker.store.release(PARCELS))
     assert isinstance(worker.write(1), FencedError)

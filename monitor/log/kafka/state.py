@@ -49,6 +49,7 @@ class KafkaState:
         self._log = log
         self._generation = log.generation
         self._owned: dict[Shard, TransactionalProducer] = {}
+        self._last: dict[Shard, Position | None] = {}  # the position found when a shard was acquired, or written last
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kafka-state")
 
     @property
@@ -79,7 +80,7 @@ class KafkaState:
         except BaseException:
             owner.close()
             raise
-        self._owned[shard] = owner
+        self._owned[shard], self._last[shard] = owner, position
         return folded
 
     def _opened(self, shard: Shard) -> TransactionalProducer:
@@ -136,6 +137,8 @@ class KafkaState:
             return error
         except LogError as error:
             return error if owner.usable else self._settle(shard, owner, position, error)
+        else:
+            self._last[shard] = position
         self._show(places)
         return None
 
@@ -150,10 +153,11 @@ class KafkaState:
     def _settle(
         self, shard: Shard, owner: TransactionalProducer, written: Position, error: LogError
     ) -> LogError | None:
-        """What became of a checkpoint whose producer broke down, though nobody else has taken the shard over.
+        """What became of a checkpoint whose producer broke down.
 
         A new producer makes the brokers settle what the old one left; then the checkpoint is there, or it never will
-        be. Asks until it is known.
+        be. Asks until it is known. If the one before is not the last any more, another worker has taken the shard over
+        and written, and what this one has in memory is out of date.
         """
         while self._owned.get(shard) is owner:
             try:
@@ -168,7 +172,13 @@ class KafkaState:
             else:
                 owner.close()
                 self._owned[shard] = fresh
-                return None if found == written else LogBusyError(str(error))
+                if found == written:
+                    self._last[shard] = written
+                    return None
+                if found == self._last[shard]:
+                    return LogBusyError(str(error))
+                self._lose(shard, fresh)
+                return FencedError(f"{self._log.name}: another worker has taken over and written ({error}).")
         return self._not_owned(shard)
 
     def _check(self, checkpoint: Checkpoint) -> None:

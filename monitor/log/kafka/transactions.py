@@ -149,10 +149,21 @@ class TransactionalProducer:
         return left
 
     def _explained(self, error: KafkaException) -> LogError:
-        reason = error.args[0]
+        reason = self._reason(error)
         self.usable = self.usable and not reason.fatal()
         cause = reason if reason.fatal() else self._failure or reason
         return explain(cause, self._settings, self._troubles, again=reason.txn_requires_abort())
+
+    def _reason(self, error: KafkaException) -> KafkaError:
+        """What an error is about. That of a fatal one is raised where the client's events are served, others only say
+        that there was one."""
+        reason: KafkaError = error.args[0]
+        if reason.code() == KafkaError._FATAL:
+            try:
+                _call(self._producer.poll, 0)
+            except KafkaException as told:
+                reason = told.args[0]
+        return reason
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
