@@ -47,6 +47,9 @@ def _whole(least: int, text: str) -> Part:
     return {"type": "integer", "minimum": least, "description": text}
 
 
+_TICK: Final = _whole(
+    0, "Number of the tick at whose close it changed: hours since 1970 UTC, divided by detection.tick_hours."
+)
 _TIMESTAMP: Final = {
     TIMESTAMP: _string(
         "Time of the record in microseconds since 1970 UTC, as decimal digits; every record that the monitor writes "
@@ -242,11 +245,7 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
                         {"$ref": "./incident.schema.json"},
                         _object(
                             revision=_whole(0, "Rises with each change."),
-                            tick=_whole(
-                                0,
-                                "Number of the tick at whose close it changed: hours since 1970 UTC, "
-                                "divided by detection.tick_hours.",
-                            ),
+                            tick=_TICK,
                         ),
                     ]
                 },
@@ -264,13 +263,7 @@ _CONTENTS: Final[dict[str, tuple[str, dict[str, Part]]]] = {
                 {
                     "allOf": [
                         {"$ref": "./recommendation.schema.json"},
-                        _object(
-                            tick=_whole(
-                                0,
-                                "Number of the tick at whose close it changed: hours since 1970 UTC, "
-                                "divided by detection.tick_hours.",
-                            ),
-                        ),
+                        _object(tick=_TICK),
                         {
                             "properties": {
                                 "ended": {

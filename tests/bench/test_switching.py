@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import switch_outcomes
 from switching import TERMS, proof
 
 pytestmark = pytest.mark.bench
@@ -28,3 +29,10 @@ def test_with_a_parcel_a_day_nothing_is_advised() -> None:
     told = proof(SEEDS[:20], TERMS, "small")["small"]
     print(told)
     assert told["abstained_ratio"] >= 0.95
+
+
+def test_the_interval_of_what_a_switch_brought_holds_the_truth() -> None:
+    told = switch_outcomes.proof(list(range(9361, 9371)))
+    print(told)
+    assert told["all"]["covered"] >= 0.8
+    assert abs(told["all"]["bias"]) <= 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_days_late_are_the_mean_over_the_posterior() -> None:
     assert mean[0] == pytest.approx(late.mean(), rel=0.01)
     assert variance[0] == pytest.approx(late.var(), rel=0.05)
     assert third[0] == pytest.approx(((late - late.mean()) ** 3).mean(), rel=0.15)
+
+
+def test_where_hardly_anything_is_known_days_late_have_their_bound(recwarn: pytest.WarningsRecorder) -> None:
+    unknown = replace(of_nothing(), ln_sd_doubt=np.array([4.0]))
+    mean, variance, third = lateness(unknown, np.array([14.0]))
+    assert 0 < mean[0] < 60
+    assert np.isfinite([variance[0], third[0]]).all()
+    assert not recwarn.list
 
 
 def test_the_probability_and_the_interval_are_those_of_the_sum_of_its_parts() -> None:

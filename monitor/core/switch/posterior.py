@@ -187,7 +187,8 @@ def lateness(posterior: Posterior, promise: Floats) -> tuple[Floats, Floats, Flo
     mu = posterior.ln_days[:, None, None] + np.sqrt(posterior.doubt)[:, None, None] * z[:, None]
     sd = np.sqrt(posterior.variance)[:, None, None] * np.exp(np.sqrt(posterior.ln_sd_doubt)[:, None, None] * z)
     ln_p = np.log(np.maximum(promise, 0.25))[:, None, None]
-    late = np.exp(mu + sd * sd / 2) * ndtr((mu + sd * sd - ln_p) / sd) - np.exp(ln_p) * ndtr((mu - ln_p) / sd)
+    whole = np.exp(np.minimum(mu + sd * sd / 2, _MOST_LN_DAYS))
+    late = whole * ndtr((mu + sd * sd - ln_p) / sd) - np.exp(ln_p) * ndtr((mu - ln_p) / sd)
     late = np.clip(late, 0.0, MOST_LATE)
     weight = w[:, None] * w
     mean = (late * weight).sum(axis=(1, 2))
@@ -197,6 +198,7 @@ def lateness(posterior: Posterior, promise: Floats) -> tuple[Floats, Floats, Flo
 
 #: No parcel counts as later than this: it is lost to the customer.
 MOST_LATE: Final = 60.0
+_MOST_LN_DAYS: Final = 100.0  # more than that is MOST_LATE, too, and may be no number
 
 
 def _grid() -> tuple[Floats, Floats]:
