@@ -39,6 +39,9 @@ from jsonschema import Draft202012Validator, FormatChecker
 from made_events import Json, write_lines
 
 from monitor.cli.replay import replay
+from monitor.core.incidents import Incident
+from monitor.core.vocabulary import DAY_US
+from monitor.wire.times import parse_time
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 RU = {"destination": "RU", "product": "tablet", "carrier": "china-post"}
@@ -185,3 +188,29 @@ def accounted(out: Out, lines: int) -> Json:
     assert told["dead_letters"] == len(out.lines("dead_letters"))
     assert out.result.exit_code == (1 if told["dead_letters"] else 0)
     return told
+
+
+def incident(
+    mode: str, known: float, *, since: float = 0, clock: str = "", scope: str = f"channel|{CHANNEL}"
+) -> Incident:
+    """An incident that became known on a day."""
+    known_us, since_us = parse_time(day(known)), parse_time(day(since))
+    return Incident(
+        incident_id="i1",
+        scope=scope,
+        mode=mode,
+        clock=clock,
+        severity="page",
+        opened_us=since_us,
+        known_us=known_us,
+        closed_us=0,
+        members=[CHANNEL],
+        parcels_at_risk=3,
+        ln_m=9.8,
+        observed=1.0,
+        expected=4.0,
+        since_day=since_us // DAY_US,
+        complaints_expected=1.0,
+        complaints_low=0.0,
+        complaints_high=3.0,
+    )

@@ -107,9 +107,9 @@ def log_likelihood_ratios(
     for i, k in enumerate(stretches, start=len(factors)):
         y = np.clip(_stretched(total, k).ravel()[cells] * factor, 1e-12, MOST * x)
         out[..., i] = gain(y[left]) + base - sums(stay * y, row)
-    survival = np.exp(-total).ravel() if losses else total
     begin = cells + row  # a bound more than ages in every row
     for i, p in enumerate(losses, start=len(factors) + len(stretches)):
+        survival = np.exp(-total).ravel()
         share = p + (1 - p) * survival[begin], p + (1 - p) * survival[begin + 1]
         y = np.clip(np.log(share[0] / share[1]) * factor, 1e-12, x)
         out[..., i] = gain(y[left]) + base - sums(stay * y, row)

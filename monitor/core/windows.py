@@ -39,7 +39,9 @@ def mark_special(
                     k for k in range(KINDS) if is_special(country, k, day, declared.working)
                 )
             pools = {**dict.fromkeys(clocks, ""), **declared.of(names[row])}
-            carrier = int(carriers[row]) if pools else 0
+            if not pools:
+                continue
+            carrier = int(carriers[row])
             for clock, pool in sorted(pools.items()):
                 if pool == STRUCK:
                     block.special[i, clock], block.judged[i, clock] = True, False

@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hand_logs import CHANNEL, RU, complained, day, event, registered, scanned
+from hand_logs import RU, complained, day, event, incident, registered, scanned
 
 from monitor.core.incidents import Incident, Note, record
 from monitor.core.params import Params
-from monitor.core.vocabulary import DAY_US
 from monitor.read.behind import EVENTS_SHOWN, behind, look_up
 from monitor.read.explain import explain, proven
 from monitor.read.proof import FIXED, differences
@@ -26,32 +25,6 @@ def refolded(events: list[Json], until: float) -> Refold:
     """The events, of which the n-th stands at offset n of partition 2, folded up to a day."""
     lines = (((2, number, 0), json.dumps(one).encode()) for number, one in enumerate(events))
     return Refold(PARAMS, parse_time(day(until)), lines)
-
-
-def incident(
-    mode: str, known: float, *, since: float = 0, clock: str = "", scope: str = f"channel|{CHANNEL}"
-) -> Incident:
-    """An incident that became known on a day."""
-    known_us, since_us = parse_time(day(known)), parse_time(day(since))
-    return Incident(
-        incident_id="i1",
-        scope=scope,
-        mode=mode,
-        clock=clock,
-        severity="page",
-        opened_us=since_us,
-        known_us=known_us,
-        closed_us=0,
-        members=[CHANNEL],
-        parcels_at_risk=3,
-        ln_m=9.8,
-        observed=1.0,
-        expected=4.0,
-        since_day=since_us // DAY_US,
-        complaints_expected=1.0,
-        complaints_low=0.0,
-        complaints_high=3.0,
-    )
 
 
 def looked_up(events: list[Json], until: float, one: Incident) -> tuple[list[str], list[tuple[str, int]], Json]:

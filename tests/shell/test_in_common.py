@@ -7,11 +7,10 @@ from math import comb
 from typing import Any
 
 import pytest
-from hand_logs import CHANNEL, day, registered, scanned
+from hand_logs import CHANNEL, day, incident, registered, scanned
 
 from monitor.core.incidents import Incident
 from monitor.core.params import Params
-from monitor.core.vocabulary import DAY_US
 from monitor.read.in_common import IN_TIME, OVERDUE, USUAL, Due, Kind, Known, Value, due, in_common, shared
 from monitor.replay.refold import Refold
 from monitor.wire.times import parse_time
@@ -159,28 +158,9 @@ def _log() -> list[Json]:
 def _told(
     events: list[Json], mode: str = "stage_stalled", scope: str = f"channel|{CHANNEL}"
 ) -> tuple[Refold, Incident]:
-    until = parse_time(day(80))
-    one = Incident(
-        incident_id="i1",
-        scope=scope,
-        mode=mode,
-        clock="accepted>departed_origin",
-        severity="page",
-        opened_us=until,
-        known_us=until,
-        closed_us=0,
-        members=[CHANNEL],
-        parcels_at_risk=3,
-        ln_m=9.8,
-        observed=1.0,
-        expected=4.0,
-        since_day=parse_time(day(TROUBLE)) // DAY_US,
-        complaints_expected=1.0,
-        complaints_low=0.0,
-        complaints_high=3.0,
-    )
+    one = incident(mode, 80, since=TROUBLE, clock="accepted>departed_origin", scope=scope)
     lines = (((0, number, 0), json.dumps(event).encode()) for number, event in enumerate(events))
-    return Refold(Params(), until, lines), one
+    return Refold(Params(), parse_time(day(80)), lines), one
 
 
 def test_the_depot_that_lets_nothing_out_is_told_from_the_log_and_no_customer_is_named() -> None:
