@@ -97,7 +97,9 @@ def parameters(chosen: tuple[str, ...], config: Path | None) -> Params:
 @click.command(help=__doc__)
 @click.option("--scenario", "-s", multiple=True, help="Default: all.", type=click.Choice(list(SCENARIOS)))
 @click.option("--seeds", default="3", show_default=True, help="3 (the first three), 4-6, or 1,7.")
-@click.option("--plants", default=2, show_default=True, help="Faults planted per seed, each in a world of its own.")
+@click.option(
+    "--plants", default=2, show_default=True, help="Faults per seed and kind of channel; of groups, worlds per seed."
+)
 @click.option("--channels", default=80, show_default=True)
 @click.option("--volume", default=0.5, show_default=True, help="Factor on all volumes (0.5 to 60 parcels a day).")
 @click.option("--days", type=int, help="Length of the worlds (default: the scenario's, or 340).")

@@ -23,7 +23,7 @@ from proof.forecasts import Grid, Told, of_incidents
 from proof.forecasts import lines as forecast_lines
 from proof.goals import verdicts
 from proof.limits import LN_A, days_to_know
-from proof.scores import Score, quantile, score
+from proof.scores import Fault, Score, quantile, score
 from proof.table import HEAD, NOTES, STRATA, days, percent, rows
 from proof.worlds import Case, Size, cases, fold, plan_of
 
@@ -43,16 +43,24 @@ WEEKS_OF_YEAR = 365.25 / 7
 
 
 @dataclass
+class Planting:
+    """A planted fault beside its score."""
+
+    fault: Fault
+    channels: Sequence[str]
+    span_us: tuple[int, int]
+    """from the start to the horizon after the end"""
+    limit_days: float | None
+
+
+@dataclass
 class Proved:
-    """What one world gives."""
+    """What one world gives: its score, the charts of other methods, forecasts, and what is planted."""
 
     score: Score
     charts: Rivals
     told: list[Told]
-    channels: list[str]
-    span_us: tuple[int, int]
-    """from the start to the horizon after the end of what is planted; 0 in a quiet world"""
-    limit_days: float | None
+    planted: list[Planting]
 
 
 def prove(case: Case, size: Size, params: Params, cache: Path | None) -> Proved | str:
@@ -69,14 +77,16 @@ def prove(case: Case, size: Size, params: Params, cache: Path | None) -> Proved 
     found, known, _ = score(case, folded, params, watches)
     told = of_incidents(folded, known.records) + (grid.told(folded) if grid else [])
     if quiet:
-        return Proved(found, rivals(folded, folded.used, params.shadow_days), told, [], (0, 0), None)
-    item = plan.planted[0]
-    truth = item.truth(plan.setting.start, plan.setting.days)
-    span = parse_time(truth["start"]), parse_time(truth["end"]) + HORIZON_US
-    charts = rivals(folded, item.members, params.shadow_days)
-    channel = next(one for one in plan.channels if one.id in item.members)
-    limit = days_to_know(channel, item.plant) if case.stratum else None
-    return Proved(found, charts, told, list(item.members), span, limit)
+        return Proved(found, rivals(folded, folded.used, params.shadow_days), told, [])
+    charts = rivals(folded, {name for item in plan.planted for name in item.members}, params.shadow_days)
+    by_id = {channel.id: channel for channel in plan.channels}
+    planted = []
+    for item, fault in zip((one for one in plan.planted if one.plant.alarm), found.faults, strict=True):
+        truth = item.truth(plan.setting.start, plan.setting.days)
+        span = parse_time(truth["start"]), parse_time(truth["end"]) + HORIZON_US
+        limit = days_to_know(by_id[item.members[0]], item.plant) if case.strata else None
+        planted.append(Planting(fault, item.members, span, limit))
+    return Proved(found, charts, told, planted)
 
 
 def run(wanted: Sequence[Case], size: Size, params: Params, cache: Path | None, jobs: int) -> list[Proved]:
@@ -96,12 +106,13 @@ def run(wanted: Sequence[Case], size: Size, params: Params, cache: Path | None, 
     return out
 
 
-def by_stratum(proved: Sequence[Proved]) -> list[tuple[str, list[Proved]]]:
-    """The worlds with a fault by scenario and stratum, with a name."""
-    out: dict[tuple[str, str], list[Proved]] = {}
+def by_stratum(proved: Sequence[Proved]) -> list[tuple[str, list[tuple[Rivals, Planting]]]]:
+    """The faults that could be paged by scenario and stratum, with a name, each beside the charts of its world."""
+    out: dict[tuple[str, str], list[tuple[Rivals, Planting]]] = {}
     for one in proved:
-        if one.score.faults and not one.score.faults[0].shadow:
-            out.setdefault((one.score.scenario, one.score.stratum), []).append(one)
+        for planted in one.planted:
+            if not planted.fault.shadow:
+                out.setdefault((one.score.scenario, planted.fault.stratum), []).append((one.charts, planted))
     return [(f"{scenario} {STRATA.get(stratum, '')}".strip(), mine) for (scenario, stratum), mine in out.items()]
 
 
@@ -123,19 +134,19 @@ def compared(proved: Sequence[Proved]) -> list[str]:
         + "".join(f"{n:>17}" for n in NAMES),
     ]
     for name, mine in by_stratum(proved):
-        cells = [_cell([one.score.faults[0].days_to_page for one in mine])]
-        cells += [_cell([_alarm_days(one, "complaints", 3.0) for one in mine])]
-        cells += [_cell([_alarm_days(one, kind, at[kind]) for one in mine]) for kind in NAMES]
+        cells = [_cell([planted.fault.days_to_page for _, planted in mine])]
+        cells += [_cell([_alarm_days(*one, "complaints", 3.0) for one in mine])]
+        cells += [_cell([_alarm_days(*one, kind, at[kind]) for one in mine]) for kind in NAMES]
         out.append(f"{name:24}{cells[0]:>16}" + "".join(f"{cell:>17}" for cell in cells[1:]))
     return out
 
 
-def _alarm_days(one: Proved, kind: str, threshold: float) -> float | None:
-    start, until = one.span_us
+def _alarm_days(charts: Rivals, planted: Planting, kind: str, threshold: float) -> float | None:
+    start, until = planted.span_us
     return next(
         (
             (alarm - start) / DAY_US
-            for alarm in one.charts.alarms(kind, threshold, one.channels)
+            for alarm in charts.alarms(kind, threshold, planted.channels)
             if start <= alarm <= until
         ),
         None,
@@ -151,10 +162,10 @@ def limits(proved: Sequence[Proved]) -> list[str]:
     """The information limit beside what was reached."""
     out = [f"{'days, median':24}{'parcels a day':>14}{'page':>8}{'limit':>8}   (limit: ln A = {LN_A:g})"]
     for name, mine in by_stratum(proved):
-        bounds = [one.limit_days for one in mine if one.limit_days is not None]
+        bounds = [planted.limit_days for _, planted in mine if planted.limit_days is not None]
         if bounds:
-            paged = [one.score.faults[0].days_to_page for one in mine]
-            volume = quantile([one.score.faults[0].per_day for one in mine], 0.5)
+            paged = [planted.fault.days_to_page for _, planted in mine]
+            volume = quantile([planted.fault.per_day for _, planted in mine], 0.5)
             reached = quantile([float("inf") if value is None else value for value in paged], 0.5)
             out.append(f"{name:24}{volume:>14.1f}{days(reached):>8}{days(quantile(bounds, 0.5)):>8}")
     return out
@@ -177,7 +188,9 @@ def report(proved: Sequence[Proved]) -> list[str]:
 @click.command(help=__doc__)
 @click.option("--scenario", "-s", multiple=True, help="Default: all.", type=click.Choice(PROVED))
 @click.option("--seeds", default="9001-9005", show_default=True)
-@click.option("--plants", default=2, show_default=True, help="Faults per seed and kind of channel.")
+@click.option(
+    "--plants", default=2, show_default=True, help="Faults per seed and kind of channel; of groups, worlds per seed."
+)
 @click.option("--channels", default=80, show_default=True)
 @click.option("--volume", default=0.5, show_default=True)
 @click.option("--days", type=int)

@@ -51,13 +51,13 @@ def test_a_world_from_the_cache_has_the_incidents_of_a_full_replay(kept: Path) -
 def test_only_the_planted_channel_is_folded_anew(kept: Path) -> None:
     fold(plan_of(Case("quiet", 3), TINY), YOUNG, kept)
     before = set(kept.iterdir())
-    fold(plan_of(Case("stretch2", 3, stratum="small"), TINY), YOUNG, kept)
+    fold(plan_of(Case("stretch2", 3, strata=("small",)), TINY), YOUNG, kept)
     assert len(before) >= TINY.channels
     assert len(set(kept.iterdir()) - before) == 1
 
 
 def test_a_stalled_channel_is_scored(kept: Path) -> None:
-    found = judge(Case("stall", 3, stratum="small"), TINY, YOUNG, kept)
+    found = judge(Case("stall", 3, strata=("small",)), TINY, YOUNG, kept)
     assert isinstance(found, Score)
     (fault,) = found.faults
     assert fault.per_day < 3
@@ -66,14 +66,14 @@ def test_a_stalled_channel_is_scored(kept: Path) -> None:
 
 
 def test_the_story_of_a_fault_tells_its_evidence_by_day(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    judge(Case("stall", 3, stratum="small"), TINY, YOUNG, kept, explain=True)
+    judge(Case("stall", 3, strata=("small",)), TINY, YOUNG, kept, explain=True)
     told = capsys.readouterr().out
     assert "== stall seed 3 number 0 small" in told
     assert ", phi " in told
 
 
 def test_the_proof_holds_every_figure_of_a_fault(kept: Path) -> None:
-    wanted = [Case("quiet", 3), Case("stall", 3, stratum="small")]
+    wanted = [Case("quiet", 3), Case("stall", 3, strata=("small",))]
     text = "\n".join(report(prove_all(wanted, TINY, YOUNG, kept, jobs=1)))
     assert "stall <3/d" in text.split("Other methods")[1]
     assert "quiet days" in text
@@ -81,7 +81,7 @@ def test_the_proof_holds_every_figure_of_a_fault(kept: Path) -> None:
 
 
 def test_a_survival_chart_rises_when_parcels_take_twice_as_long(kept: Path) -> None:
-    case = Case("stretch2", 3, stratum="small")
+    case = Case("stretch2", 3, strata=("small",))
     folded = fold(plan_of(case, Size(6, 0.5, 150)), YOUNG, kept)
     (item,) = folded.planted
     charts = rivals(folded, item.members, 20)
@@ -92,7 +92,7 @@ def test_a_survival_chart_rises_when_parcels_take_twice_as_long(kept: Path) -> N
 
 
 def test_what_nobody_can_know_early_has_a_late_limit() -> None:
-    plan = plan_of(Case("loss", 3, stratum="huge"), Size(40, 1.0))
+    plan = plan_of(Case("loss", 3, strata=("huge",)), Size(40, 1.0))
     channel = next(one for one in plan.channels if one.id in plan.planted[0].members)
     more, less = (days_to_know(channel, SCENARIOS[name].plants[0]) for name in ("loss", "loss5"))
     assert more is not None

@@ -58,7 +58,7 @@ class Story:
 
     def lines(self, case: Case, score: Score, known: Facts) -> list[str]:
         """The whole story."""
-        out = [f"== {case.scenario} seed {case.seed} number {case.number} {case.stratum}"]
+        out = [f"== {case.scenario} seed {case.seed} number {case.number} {' '.join(case.strata)}"]
         out += [f"  {fault}" for fault in score.faults]
         days = sorted(self.told)
         out += [self.told[day] for day in days[::EVERY]]

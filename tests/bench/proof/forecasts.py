@@ -43,8 +43,7 @@ def count(complaints: Mapping[str, Sequence[int]], channels: Iterable[str], afte
 
 def of_incidents(folded: Folded, records: Sequence[Mapping[str, object]]) -> list[Told]:
     """The forecasts of all pages and tickets whose 14 days the log shows."""
-    planted = {name for item in folded.planted for name in item.members}
-    starts = [item.first for item in folded.planted]
+    planted = [(set(item.members), item.first) for item in folded.planted]
     out = []
     for record in records:
         known = parse_time(str(record["known_by"]))
@@ -53,7 +52,7 @@ def of_incidents(folded: Folded, records: Sequence[Mapping[str, object]]) -> lis
         members: list[str] = record["members"]  # type: ignore[assignment]
         said = record["forecast"]["complaints_next_14_days"]  # type: ignore[index]
         since = known / DAY_US - folded.first_us // DAY_US
-        fault = bool(planted & set(members)) and any(since >= start for start in starts)
+        fault = any(since >= start and not touched.isdisjoint(members) for touched, start in planted)
         out.append(
             _told("fault" if fault else "other", folded, members, known, (said["expected"], said["low"], said["high"]))
         )

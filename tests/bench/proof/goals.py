@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from proof.scores import Fault, Score, quantile
-from proof.table import STRATA, days, false_rate, faults_of, missed, percent
+from proof.table import STRATA, days, false_rate, faults_of, missed, only, percent
 
 LARGE, SMALL, HUGE = "large", "small", "huge"
 
@@ -24,9 +24,7 @@ class Goal:
 
     def line(self, scores: Iterable[Score]) -> str:
         """The goal, the figure and the verdict."""
-        mine = [
-            one for one in scores if one.scenario == self.scenario and (one.stratum == self.stratum or not self.stratum)
-        ]
+        mine = only([one for one in scores if one.scenario == self.scenario], self.stratum)
         value, text, n = FIGURES[self.figure](mine)
         what = f"{self.scenario} {STRATA.get(self.stratum, '')}".strip()
         sign = ">=" if self.least else "<="

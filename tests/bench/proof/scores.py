@@ -30,6 +30,8 @@ class Fault:
     """One planted fault. Days since its start; None: never, or not in the log."""
 
     target: str
+    stratum: str
+    """of its channel, see :data:`~proof.worlds.STRATA`; empty where several are planted"""
     channels: int
     per_day: float
     start: str
@@ -66,7 +68,6 @@ class Score:
     scenario: str
     seed: int
     number: int
-    stratum: str
     faults: list[Fault] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     tickets: int = 0
@@ -95,7 +96,7 @@ def score(case: Case, folded: Folded, params: Params, watches: Sequence[Watch] =
     """The score of a world; ``watches`` of what is planted, in order."""
     known = facts(folded, params)
     assessed = assess(known)
-    out = Score(case.scenario, case.seed, case.number, case.stratum, cpu_s=round(folded.cpu_s, 2))
+    out = Score(case.scenario, case.seed, case.number, cpu_s=round(folded.cpu_s, 2))
     out.events = count_of(folded.world.fleet, "events|")
     out.channel_weeks = sum((end - begin) / WEEK_US for begin, end in map(known.in_use, known.used))
     out.complaint_alarms = assessed.run.summary.alarms
@@ -109,7 +110,7 @@ def score(case: Case, folded: Folded, params: Params, watches: Sequence[Watch] =
         if item.plant.alarm:
             truth = item.truth(folded.plan.setting.start, folded.plan.setting.days)
             per_day = sum(volume[name] for name in item.members)
-            fault = _fault(truth, per_day, known, assessed)
+            fault = _fault(truth, case.strata[i] if case.strata else "", per_day, known, assessed)
             if i < len(watches):
                 start, watch = parse_time(truth["start"]), watches[i]
                 fault.days_to_evidence, fault.days_to_shared = (
@@ -126,9 +127,13 @@ def scope_text(scope: Mapping[str, Any]) -> str:
     return f"{scope['kind']}:{'|'.join(parts)}"
 
 
-def _fault(truth: Mapping[str, Any], per_day: float, known: Facts, assessed: Assessed) -> Fault:
+def _fault(truth: Mapping[str, Any], stratum: str, per_day: float, known: Facts, assessed: Assessed) -> Fault:
     start, end = parse_time(truth["start"]), parse_time(truth["end"])
-    told = next(one for one in assessed.run.degradations if to_us(one.start) == start and one.source == "planted")
+    told = next(
+        one
+        for one in assessed.run.degradations
+        if to_us(one.start) == start and one.source == "planted" and set(one.channels) == set(truth["channels"])
+    )
     feed = truth["scope"]["kind"] == "feed"
     touching = _touching(known.records, truth, start, end)
     pages = [(when, record) for when, record in touching if record["severity"] == "page"]
@@ -143,6 +148,7 @@ def _fault(truth: Mapping[str, Any], per_day: float, known: Facts, assessed: Ass
         lead = round((alarm - to_us(told.known_by)) / DAY_US, 2)
     return Fault(
         target=wanted,
+        stratum=stratum,
         channels=len(truth["channels"]),
         per_day=round(per_day, 2),
         start=truth["start"][:10],

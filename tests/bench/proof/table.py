@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from monitor.core.intervals import poisson
 from proof.scores import Fault, Score, quantile
 
 SCALE_CHANNELS = 500
-STRATA = {"large": ">=3/d", "small": "<3/d", "huge": ">=20/d"}
+STRATA = {"huge": ">=20/d", "large": ">=3/d", "small": "<3/d"}
 COLUMNS = (
     ("n", 4),
     ("page, days", 18),
@@ -75,6 +76,11 @@ def faults_of(scores: Iterable[Score]) -> list[Fault]:
     return [fault for one in scores for fault in one.faults if not fault.shadow]
 
 
+def only(scores: Iterable[Score], stratum: str) -> list[Score]:
+    """The worlds with the faults of one stratum; with all of them if it is empty."""
+    return [replace(one, faults=[f for f in one.faults if f.stratum == stratum or not stratum]) for one in scores]
+
+
 def row(name: str, scores: Sequence[Score]) -> str:
     """The line of one scenario, or of one stratum of it."""
     found = faults_of(scores)
@@ -110,8 +116,8 @@ def rows(scores: Sequence[Score]) -> list[str]:
     out = []
     for scenario in dict.fromkeys(one.scenario for one in scores):
         mine = [one for one in scores if one.scenario == scenario]
-        strata = [name for name in STRATA if any(one.stratum == name for one in mine)]
+        strata = [name for name in STRATA if any(fault.stratum == name for one in mine for fault in one.faults)]
         if not strata:
             out.append(row(scenario, mine))
-        out += [row(f"{scenario} {STRATA[name]}", [one for one in mine if one.stratum == name]) for name in strata]
+        out += [row(f"{scenario} {STRATA[name]}", only(mine, name)) for name in strata]
     return out

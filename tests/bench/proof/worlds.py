@@ -37,8 +37,8 @@ from monitor.replay.simulate.scenarios import SCENARIOS
 from monitor.replay.simulate.world import Plan, plan_world, realize
 from monitor.wire.decode import decode
 
-#: Kinds of channels by their parcels a day: in which one channel is planted.
-STRATA = {"large": (3.0, 1e9), "small": (0.5, 3.0), "huge": (20.0, 1e9)}
+#: Kinds of channels by their parcels a day: in each of them channels are planted.
+STRATA = {"huge": (20.0, 1e9), "large": (3.0, 1e9), "small": (0.5, 3.0)}
 #: What only much volume can show is planted in huge channels, too.
 HUGE = frozenset({"loss", "loss5"})
 #: Complaints and returns may page only when a log is 200 days old: these need worlds that go on after that.
@@ -92,15 +92,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Case:
-    """One world to be judged. ``stratum``: one of ``STRATA`` where one channel is planted, else empty.
+    """One world to be judged.
 
-    ``number`` tells apart the faults planted in the channels of one seed.
+    ``strata``: where single channels are planted, a stratum for each of the faults, which share neither country nor
+    carrier, so that no group sees two of them; else empty. ``number`` tells apart the worlds of one seed.
     """
 
     scenario: str
     seed: int
     number: int = 0
-    stratum: str = ""
+    strata: tuple[str, ...] = ()
 
 
 class Raw(Struct, array_like=True):
@@ -134,37 +135,43 @@ _decode_part = msgspec.msgpack.Decoder(Part).decode
 
 
 def cases(scenario: str, seeds: Iterable[int], plants: int) -> list[Case]:
-    """The worlds of a scenario: ``plants`` a seed; if it is of one channel so many in large, small and huge ones."""
+    """The worlds of a scenario: one a seed with ``plants`` faults of each stratum where single channels are planted,
+    else ``plants`` a seed with a fault each."""
     planted = SCENARIOS[scenario].plants
     if not planted or planted[0].holiday is not None or planted[0].target == "all":
         return [Case(scenario, seed) for seed in seeds]
     if planted[0].target != "channel" or planted[0].attribute is not None:
         return [Case(scenario, seed, number) for seed in seeds for number in range(plants)]
-    return [
-        Case(scenario, seed, number, stratum)
-        for seed in seeds
-        for stratum in STRATA
-        if stratum != "huge" or scenario in HUGE
-        for number in range(plants)
-    ]
+    strata = [name for name in STRATA if name != "huge" or scenario in HUGE]
+    return [Case(scenario, seed, strata=tuple(strata * plants)) for seed in seeds]
 
 
 def plan_of(case: Case, size: Size) -> Plan:
-    """The plan of a world; number 0 without stratum is the world of ``channel-monitor simulate``.
+    """The plan of a world; number 0 without strata is the world of ``channel-monitor simulate``.
 
     Raises :class:`~monitor.replay.simulate.SimulationError` where nothing is suitable.
     """
     days = size.days_of(case.scenario)
     quiet = plan_world("quiet", case.seed, days, size.channels, SCENARIOS[case.scenario].start, size.volume)
-    data, pool = SCENARIOS[case.scenario], quiet.channels
-    if case.stratum:
-        low, high = STRATA[case.stratum]
-        pool = [channel for channel in pool if low <= channel.volume < high]
-        data = replace(data, plants=tuple(replace(plant, min_per_day=0.0) for plant in data.plants))
-    seed = case.seed + 1_000_003 * case.number
-    start = quiet.setting.start
-    planted = plant_all(data, seed, pool, start, days, quiet.holidays)
+    data, start = SCENARIOS[case.scenario], quiet.setting.start
+    if not case.strata:
+        seed = case.seed + 1_000_003 * case.number
+        return replace(quiet, planted=plant_all(data, seed, quiet.channels, start, days, quiet.holidays), scenario=data)
+    data = replace(data, plants=tuple(replace(plant, min_per_day=0.0) for plant in data.plants))
+    pool, planted = quiet.channels, []
+    for number, stratum in enumerate(case.strata):
+        low, high = STRATA[stratum]
+        mine = [channel for channel in pool if low <= channel.volume < high]
+        found = plant_all(data, case.seed + 1_000_003 * number, mine, start, days, quiet.holidays)
+        planted += found
+        hit = [channel for channel in mine if channel.id in found[0].members]
+        pool = [one for one in pool if not any(_related(one, other) for other in hit)]
     return replace(quiet, scenario=data, planted=planted)
+
+
+def _related(one: Channel, other: Channel) -> bool:
+    """Whether a group may hold both."""
+    return one.country.code == other.country.code or one.carrier.name == other.carrier.name
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
