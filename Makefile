@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 export PYTHON
 py := .venv/bin/python
+# Tests that share nothing with each other, and run on all cores; the rest drives real brokers and servers, one by one.
+pure := core property shell bench
 poms := $(wildcard pom.xml tests/pom.xml tests/*/pom.xml)
 
 help: ## this list
@@ -24,7 +26,9 @@ test: setup ## all tests; installs or names the system programs they need
 	@sh deploy/system-packages.sh
 	@command -v mvn >/dev/null || exit 0; for pom in $(poms); do \
 	    echo "maven: $$pom" >&2; mvn --batch-mode --quiet --file "$$pom" verify || exit 1; done
-	@$(py) -m pytest -m "not bench" $(PYTEST_ARGS)
+	@a=0; $(py) -m pytest -m "not bench" -n auto --dist loadfile $(pure:%=tests/%) $(PYTEST_ARGS) || a=$$?; \
+	    b=0; $(py) -m pytest -m "not bench" tests $(pure:%=--ignore=tests/%) $(PYTEST_ARGS) || b=$$?; \
+	    case $$a$$b in 00|05|50) ;; *) exit 1;; esac # 5: no test was chosen
 
 quick: setup ## the tests of the core, on all cores of the machine (seconds)
 	@$(py) -m pytest -q -n auto --dist loadfile tests/core $(PYTEST_ARGS)

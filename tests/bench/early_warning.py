@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from proof.explain import explanation
+from proof.explain import stories, told
 from proof.scores import Score, score
 from proof.table import HEAD, NOTES, rows
 from proof.watch import Watch
@@ -39,12 +39,12 @@ def judge(case: Case, size: Size, params: Params, cache: Path | None, explain: b
         plan = plan_of(case, size)
     except SimulationError as error:
         return f"{case.scenario} {case.seed}: {error}"
-    story = explanation(plan) if explain else None
+    tales = stories(plan) if explain else []
     watches = watch(plan, params)
-    folded = fold(plan, params, cache, [one.tick for one in (*watches, *([story] if story else []))])
+    folded = fold(plan, params, cache, [one.tick for one in (*watches, *tales)])
     found, known, _ = score(case, folded, params, watches)
-    if story:
-        print("\n".join(story.lines(case, found, known)), flush=True)
+    if explain:
+        print("\n".join(told(case, found, known, tales)), flush=True)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +19,7 @@ from monitor.replay.driver import World
 from monitor.replay.simulate.planting import instant
 from monitor.replay.simulate.world import Plan
 from monitor.wire.times import parse_time
-from proof.scores import Score, scope_text
+from proof.scores import Fault, Score, scope_text
 from proof.watch import strongest
 from proof.worlds import Case
 
@@ -26,14 +27,14 @@ MOST_CHANNELS = 4
 MOST_GROUPS = 3
 #: Days shown, counted from the start.
 FIRST, LAST = -3, 45
-EVERY = 3
+EVERY = 1
 
 
 @dataclass
 class Story:
-    """Looks on while the fleet folds."""
+    """Looks on while the fleet folds. ``members`` are all planted channels of the fault, ``channels`` the largest."""
 
-    plan: Plan
+    members: Sequence[str]
     channels: list[str]
     start_us: int
     told: dict[int, str] = field(default_factory=dict)
@@ -56,13 +57,11 @@ class Story:
         known = round(tick_us / DAY_US - self.start_us / DAY_US, 2)
         self.told[day] = f"    day {since:>3} (known {known:>5}): " + "; ".join(cells)
 
-    def lines(self, case: Case, score: Score, known: Facts) -> list[str]:
+    def lines(self, fault: Fault, known: Facts) -> list[str]:
         """The whole story."""
-        out = [f"== {case.scenario} seed {case.seed} number {case.number} {' '.join(case.strata)}"]
-        out += [f"  {fault}" for fault in score.faults]
         days = sorted(self.told)
-        out += [self.told[day] for day in days[::EVERY]]
-        mine = {name for item in self.plan.planted for name in item.members}
+        out = [f"  {fault}", *(self.told[day] for day in days[::EVERY])]
+        mine = set(self.members)
         for record in known.records:
             since = (parse_time(record["known_by"]) - self.start_us) / DAY_US
             if mine & set(record["members"]) and since > FIRST * 10:
@@ -72,7 +71,7 @@ class Story:
                     f"{record['clock']} ln M {record['evidence']['ln_m']:.1f} since {record['evidence']['since']}, "
                     f"{covered}{', absorbed' if record.get('absorbed_by') else ''}, closed {record['closed_at']}"
                 )
-        return out + [f"  wrong: {text}" for text in score.wrong]
+        return out
 
 
 def _evidence(node: Channel | Group) -> str:
@@ -86,11 +85,22 @@ def _tempering(node: Channel, cv2: Floats) -> float:
     return float(tempering(cv2, node.trail.sum(axis=-1))[clock])
 
 
-def explanation(plan: Plan) -> Story | None:
-    """The story to be told of a plan; None where nothing is planted."""
-    if not plan.planted:
-        return None
-    item = plan.planted[0]
+def stories(plan: Plan) -> list[Story]:
+    """A story of each fault of a plan."""
     volume = {channel.id: channel.volume for channel in plan.channels}
-    largest = sorted(item.members, key=lambda name: -volume[name])[:MOST_CHANNELS]
-    return Story(plan, largest, parse_time(instant(plan.setting.start, item.first)))
+    return [
+        Story(
+            item.members,
+            sorted(item.members, key=lambda name: -volume[name])[:MOST_CHANNELS],
+            parse_time(instant(plan.setting.start, item.first)),
+        )
+        for item in plan.planted
+        if item.plant.alarm
+    ]
+
+
+def told(case: Case, score: Score, known: Facts, all_: Sequence[Story]) -> list[str]:
+    """What happened in a world."""
+    out = [f"== {case.scenario} seed {case.seed} number {case.number} {' '.join(case.strata)}"]
+    out += [line for fault, story in zip(score.faults, all_, strict=True) for line in story.lines(fault, known)]
+    return out + [f"  wrong: {text}" for text in score.wrong]
