@@ -12,14 +12,14 @@ from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, p95_days
-from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
+from monitor.core.channel import LN_PRIOR, TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
 from monitor.core.facets import AGES, DAYS_KEPT
 from monitor.core.groups import Day
 from monitor.core.params import Params
 from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
-from monitor.core.spread import SPECIAL_CV2, end_of_week, trail_with
+from monitor.core.spread import SPECIAL_CV2, end_of_week, tempering_of_all, trail_with
 from monitor.core.verdict import Judged, say_all
 from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
 from monitor.core.vocabulary import UNDERWAY as UNDERWAY_CLOCKS
@@ -171,11 +171,11 @@ class Block:
         self.all_exits: Floats = np.concatenate((exits, rare.seen, joint[0]), axis=1)
         self.all_expected: Floats = np.concatenate((self.expected, rare.expected, joint[1]), axis=1).round(9)
         week = stacked([ch.trail.sum(axis=-1) for ch in self.channels])
-        ell = self.raw / ev.tempering(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
+        ell = self.raw / tempering_of_all(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
         state = stacked([ch.evidence for ch in self.channels])
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
-        ln_m = ev.mixture(state[:, ev.LN_M])
+        ln_m = ev.mixture(state[:, ev.LN_M], LN_PRIOR)
         self._verdicts = say_all(state, ln_m.tolist())
         self.lately = state[:, LATELY]
         for channel, row, verdict in zip(self.channels, state, self._verdicts, strict=True):

@@ -32,7 +32,7 @@ from monitor.core.incidents import CANARY, Incident, StockOf, note_severity, ope
 from monitor.core.judge import BLOCK, StageHazards
 from monitor.core.params import Params
 from monitor.core.scope import channel_scope
-from monitor.core.spread import cv2_of
+from monitor.core.spread import cv2_of, tempering
 from monitor.core.verdict import Judged, say_all
 
 FACTORS: Final = (0.35, 0.08)
@@ -98,7 +98,7 @@ class Canary:
         cv2 = cv2_of(stacked([one.spread for one in channels]))[rows][:, :KINDS]
         week = stacked([channels[row].trail[:KINDS].sum(axis=-1) for row in rows])
         state = stacked([channels[row].canary if channels[row].canary.size else _nothing() for row in rows])
-        ell = raw / ev.tempering(cv2, week)[..., None]
+        ell = raw / tempering(cv2, week)[..., None]
         ev.accumulate(state, judged, ell, exits.sum(axis=-1), expected, day)
         verdicts = say_all(state, ev.mixture(state[:, ev.LN_M]).tolist())
         for row, evidence, verdict, told in zip(rows, state, verdicts, judged.any(axis=1).tolist(), strict=True):

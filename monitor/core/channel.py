@@ -26,6 +26,16 @@ KINDS: Final = len(CLOCKS)
 #: What has evidence: stage clocks, then those of rare events, last the stages after departure together.
 JOINT: Final = KINDS + len(RARE)
 CLOCKS_JUDGED: Final = JOINT + 1
+#: The mixture's weights, as logarithms, ``[clock, alternative]``: what is believed to go wrong before anything is seen.
+#: What slows a channel slows mostly its way after departure; of the others each stage, and each rare event, weighs as
+#: much as the next.
+LN_PRIOR: Final = np.repeat(
+    np.log(
+        np.concatenate((np.full(KINDS, 0.2 / KINDS), np.full(len(RARE), 0.2 / len(RARE)), [0.6])) / len(ev.ALTERNATIVES)
+    )[:, None],
+    len(ev.ALTERNATIVES),
+    axis=1,
+)
 #: Clocks about parcels that have grown old: a log knows what is usual of them only after ``late_shadow_days``.
 LATE: Final = tuple(KINDS + RARE.index(name) for name in ("returned", "complaints", "empty_box"))
 #: An exit that became known later than this many days is no evidence of a day; the parcel just leaves the risk set.

@@ -32,12 +32,11 @@ from monitor.core.baseline import Floats, cumulative
 from monitor.core.block import WARM_UP_DAYS
 from monitor.core.bursts import is_told
 from monitor.core.channel import Channel, Mark
-from monitor.core.evidence import tempering
 from monitor.core.incidents import DRIFT, Incident, StockOf, note_severity, open_about
 from monitor.core.judge import StageHazards
 from monitor.core.params import Params
 from monitor.core.scope import channel_scope
-from monitor.core.spread import cv2_of
+from monitor.core.spread import cv2_of, tempering
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, END_TO_END
 

@@ -143,18 +143,15 @@ def update(ln_m: Floats, ell: Floats) -> Floats:
     return out
 
 
-def mixture(ln_m: Floats) -> Floats:
-    """ln of the mean of M over clocks and alternatives (the last two axes)."""
-    flat = ln_m.reshape(*ln_m.shape[:-2], -1)
+def mixture(ln_m: Floats, ln_prior: Floats | None = None) -> Floats:
+    """ln of the mean of M over clocks and alternatives (the last two axes), weighted by a prior that sums to one; by
+    default all weigh the same. Of e-detectors that is one again, whatever the weights."""
+    if ln_prior is None:
+        ln_prior = np.full(ln_m.shape[-2:], -np.log(ln_m.shape[-1] * ln_m.shape[-2]))
+    flat = (ln_m + ln_prior).reshape(*ln_m.shape[:-2], -1)
     top = np.max(flat, axis=-1)
     safe = np.where(np.isfinite(top), top, 0.0)
-    total = np.exp(flat - safe[..., None]).sum(axis=-1) / flat.shape[-1]
+    total = np.exp(flat - safe[..., None]).sum(axis=-1)
     with np.errstate(divide="ignore"):
         out: Floats = np.round(safe + np.log(total), 9)
-    return out
-
-
-def tempering(cv2: Floats, expected_week: Floats) -> Floats:
-    """φ = 1 + cv² · E₇: what shocks shared by the parcels of a week take from the weight of one parcel."""
-    out: Floats = 1.0 + cv2 * expected_week
     return out

@@ -28,10 +28,10 @@ from monitor.core import arrays
 from monitor.core import evidence as ev
 from monitor.core.arrays import stacked
 from monitor.core.baseline import Floats, Ints
-from monitor.core.channel import CLOCKS_JUDGED, no_evidence
+from monitor.core.channel import CLOCKS_JUDGED, LN_PRIOR, no_evidence
 from monitor.core.facets import AGES
 from monitor.core.scope import groups_of
-from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, trail_with
+from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, tempering_of_all, trail_with
 from monitor.core.verdict import Judged, say
 
 SEASONED_DAYS: Final = 35  # days after which the weeks of a group count for its φ
@@ -177,9 +177,9 @@ def judge_groups(
     evidence = stacked([state.evidence for state in states])
     judged: NDArray[np.bool_] = np.greater(number, 1)
     cv2 = cv2_of(spread)
-    phi = ev.tempering(cv2 + SPECIAL_CV2 * special, trail.sum(axis=-1))
+    phi = tempering_of_all(cv2 + SPECIAL_CV2 * special, trail.sum(axis=-1))
     ev.accumulate(evidence, judged, raw / phi[..., None], exits, expected, day)
-    mixed = ev.mixture(evidence[:, ev.LN_M])
+    mixed = ev.mixture(evidence[:, ev.LN_M], LN_PRIOR)
     ln_m = mixed.tolist()
     seasoned = np.array([state.judged_days >= SEASONED_DAYS for state in states])
     end_of_week(spread, exits, expected, day, seasoned & (mixed <= learn_ln_m), cv2)

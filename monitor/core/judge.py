@@ -157,8 +157,11 @@ def _parent_hazards(tallies: Sequence[Floats], countries: Ints, lanes: Ints, ban
 
 
 def _weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
-    """Observed over expected exits of this weekday, by carrier and clock, shrunk to one: ``[channel, clock]``."""
-    by_carrier = _sum_by((ch.weekday[:, :, weekday] for ch in channels), carriers, int(carriers.max()) + 1)
-    factor = (by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT)
-    out: Floats = np.clip(factor, 0.05, 5.0)[carriers]
+    """Observed over expected exits of this weekday, ``[channel, clock]``: those of the carrier, shrunk to one, times those
+    of the channel by what the carrier lets expect, likewise: its own flights, and the weekend of its country."""
+    own = stacked([ch.weekday[:, :, weekday] for ch in channels])
+    by_carrier = _sum_by(own, carriers, int(carriers.max()) + 1)
+    shared = ((by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT))[carriers]
+    factor = shared * (own[:, 0] + WEEKDAY_WEIGHT) / (own[:, 1] * shared + WEEKDAY_WEIGHT)
+    out: Floats = np.clip(factor, 0.05, 5.0)
     return out

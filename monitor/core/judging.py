@@ -12,7 +12,7 @@ from monitor.core.alarms import Alarms
 from monitor.core.batches import Batches, is_batch
 from monitor.core.bursts import Bursts
 from monitor.core.canary import Canary
-from monitor.core.channel import CLOCKS_JUDGED, LATE, Channel, is_warm, no_evidence, prune
+from monitor.core.channel import CLOCKS_JUDGED, LATE, LN_PRIOR, Channel, is_warm, no_evidence, prune
 from monitor.core.declared_windows import DeclaredWindows
 from monitor.core.drift import Drift
 from monitor.core.evidence import LN_M, mixture
@@ -277,7 +277,7 @@ class Judging:
 def _forget(node: Channel | Group, clocks: Sequence[int]) -> None:
     node.evidence[:, clocks] = no_evidence()[:, clocks]
     node.spread[np.ix_([EXCESS, SQUARES], clocks)] = 0.0
-    node.ln_m = float(mixture(node.evidence[LN_M]))
+    node.ln_m = float(mixture(node.evidence[LN_M], LN_PRIOR))
 
 
 def in_flight(channel: Channel) -> int:

@@ -2,7 +2,8 @@
 
 Parcels of one flight share its fate and are not that many witnesses. With O exits in a week and E expected, O − E
 varies by E (Poisson) and by cv²·E² (shocks that the parcels share); the moments Σ[(O − E)² − E] and ΣE² over the weeks
-give cv², shrunk to that of all nodes of a kind. Early weeks are believed less. A fault must not teach its own
+give cv², shrunk to that of all nodes of a kind: a node's own few weeks say little of it, be it ever so large.
+Early weeks are believed less. A fault must not teach its own
 tempering: a week counts a week later, if there is no evidence against the node then, and (O − E)² counts for at most
 ``MOST`` times its expectation.
 """
@@ -13,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.baseline import Floats
+from monitor.core.channel import JOINT
+from monitor.core.vocabulary import UNDERWAY
 
 #: Rows of a node's ``spread``: exits and expected of the running week, Σ[(O − E)² − E], Σ E², weeks; exits and expected
 #: of the week before, which is not among the sums yet.
 WEEK_O, WEEK_E, EXCESS, SQUARES, WEEKS, LAST_O, LAST_E = range(7)
 SPREAD_PRIOR = (0.02 * 400.0, 400.0)  # cv² of 0.02, worth four weeks of ten expected exits
+PRIOR_WEEKS = 16.0  # and cv² of all nodes is worth so many weeks of the node itself
 MOST = 9.0
 SPECIAL_CV2 = 0.03  # more of it inside known holiday windows
 
@@ -29,8 +33,26 @@ def cv2_of(spread: Floats) -> Floats:
     """
     total = spread.sum(axis=0)
     pooled = (np.maximum(total[EXCESS], 0) + SPREAD_PRIOR[0]) / (total[SQUARES] + SPREAD_PRIOR[1])
-    own = (np.maximum(spread[:, EXCESS], 0) + SPREAD_PRIOR[1] * pooled) / (spread[:, SQUARES] + SPREAD_PRIOR[1])
-    out: Floats = own * (1 + 4 / np.maximum(spread[:, WEEKS], 1))
+    weeks = np.maximum(spread[:, WEEKS], 1)
+    prior = SPREAD_PRIOR[1] + spread[:, SQUARES] * PRIOR_WEEKS / weeks
+    own = (np.maximum(spread[:, EXCESS], 0) + prior * pooled) / (spread[:, SQUARES] + prior)
+    out: Floats = own * (1 + 4 / weeks)
+    return out
+
+
+def tempering(cv2: Floats, expected_week: Floats) -> Floats:
+    """φ = 1 + cv² · E₇: what shocks shared by the parcels of a week take from the weight of one parcel."""
+    out: Floats = 1.0 + cv2 * expected_week
+    return out
+
+
+def tempering_of_all(cv2: Floats, expected_week: Floats) -> Floats:
+    """φ of every clock, ``[node, clock]``. Shocks of one stage are not those of the next, so φ of the stages after
+    departure together is the mean of theirs, weighted by their expected exits."""
+    out = tempering(cv2, expected_week)
+    stages = list(UNDERWAY)
+    weight = expected_week[:, stages] + 1e-9
+    out[:, JOINT] = (out[:, stages] * weight).sum(axis=-1) / weight.sum(axis=-1)
     return out
 
 

@@ -17,9 +17,9 @@ from monitor.core.evidence import (
     log_likelihood_ratios,
     mixture,
     stretched,
-    tempering,
     update,
 )
+from monitor.core.spread import tempering
 
 Row = list[float]
 

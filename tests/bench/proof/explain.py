@@ -9,10 +9,10 @@ import numpy as np
 
 from monitor.core.baseline import Floats
 from monitor.core.channel import Channel
-from monitor.core.evidence import LN_M, tempering
+from monitor.core.evidence import LN_M
 from monitor.core.groups import Group
 from monitor.core.scope import groups_of
-from monitor.core.spread import cv2_of
+from monitor.core.spread import cv2_of, tempering_of_all
 from monitor.core.vocabulary import DAY_US
 from monitor.replay.backtest.facts import Facts
 from monitor.replay.driver import World
@@ -82,7 +82,7 @@ def _evidence(node: Channel | Group) -> str:
 def _tempering(node: Channel, cv2: Floats) -> float:
     """φ of the clock that says most: the weight of its evidence is 1/φ (holiday windows left out)."""
     clock = int(np.argmax(node.evidence[LN_M])) // node.evidence.shape[-1]
-    return float(tempering(cv2, node.trail.sum(axis=-1))[clock])
+    return float(tempering_of_all(cv2[None], node.trail.sum(axis=-1)[None])[0, clock])
 
 
 def stories(plan: Plan) -> list[Story]:
