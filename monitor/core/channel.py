@@ -31,7 +31,8 @@ CLOCKS_JUDGED: Final = JOINT + 1
 #: much as the next.
 LN_PRIOR: Final = np.repeat(
     np.log(
-        np.concatenate((np.full(KINDS, 0.2 / KINDS), np.full(len(RARE), 0.2 / len(RARE)), [0.6])) / len(ev.ALTERNATIVES)
+        np.concatenate((np.full(KINDS, 0.15 / KINDS), np.full(len(RARE), 0.15 / len(RARE)), [0.7]))
+        / len(ev.ALTERNATIVES)
     )[:, None],
     len(ev.ALTERNATIVES),
     axis=1,

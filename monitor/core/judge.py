@@ -24,7 +24,7 @@ from monitor.core.verdict import Judged
 from monitor.core.windows import mark_special
 
 BLOCK = 64
-WEEKDAY_WEIGHT = 20.0  # expected exits behind a weekday factor of one
+WEEKDAY_WEIGHT = 20.0, 10.0  # expected exits behind a weekday factor of one: of a carrier, and of a channel beside it
 
 
 def judge_day(
@@ -58,7 +58,7 @@ def judge_day(
         return verdicts, found
     carriers, _, _ = _lanes(tuple(names))
     hazards_of = StageHazards(names, [ch.tally for ch in channels])
-    factor = _weekday_factor(channels, carriers, day % 7)
+    factor = weekday_factor(channels, carriers, day % 7)
     cv2 = cv2_of(stacked([ch.spread for ch in channels]))
     rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(tuple(names)))
     blocks = []
@@ -156,12 +156,13 @@ def _parent_hazards(tallies: Sequence[Floats], countries: Ints, lanes: Ints, ban
     return shrink(by_lane[:, 0], by_lane[:, 1], country[countries], KAPPA[1], bands)
 
 
-def _weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
-    """Observed over expected exits of this weekday, ``[channel, clock]``: those of the carrier, shrunk to one, times those
-    of the channel by what the carrier lets expect, likewise: its own flights, and the weekend of its country."""
+def weekday_factor(channels: Sequence[Channel], carriers: Ints, weekday: int) -> Floats:
+    """Observed over expected exits of this weekday, ``[channel, clock]``: those of the carrier, shrunk to one, times
+    those of the channel by what the carrier lets expect, likewise: its own flights, its country's weekend."""
     own = stacked([ch.weekday[:, :, weekday] for ch in channels])
     by_carrier = _sum_by(own, carriers, int(carriers.max()) + 1)
-    shared = ((by_carrier[:, 0] + WEEKDAY_WEIGHT) / (by_carrier[:, 1] + WEEKDAY_WEIGHT))[carriers]
-    factor = shared * (own[:, 0] + WEEKDAY_WEIGHT) / (own[:, 1] * shared + WEEKDAY_WEIGHT)
+    above, beside = WEEKDAY_WEIGHT
+    shared = ((by_carrier[:, 0] + above) / (by_carrier[:, 1] + above))[carriers]
+    factor = shared * (own[:, 0] + beside) / (own[:, 1] * shared + beside)
     out: Floats = np.clip(factor, 0.05, 5.0)
     return out

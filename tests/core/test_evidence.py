@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.core.baseline import cumulative
+from monitor.core.channel import LN_PRIOR
 from monitor.core.evidence import (
     ALTERNATIVES,
     FACTORS,
@@ -19,7 +20,6 @@ from monitor.core.evidence import (
     stretched,
     update,
 )
-from monitor.core.spread import tempering
 
 Row = list[float]
 
@@ -158,5 +158,9 @@ def test_the_mixture_is_the_mean_over_clocks_and_alternatives() -> None:
     assert np.isfinite(mixture(np.array([[[2_000.0, -np.inf]]]))).all()
 
 
-def test_tempering_grows_with_what_parcels_share() -> None:
-    assert tempering(np.array([0.0, 0.02]), np.array([70.0, 70.0])) == pytest.approx([1.0, 2.4])
+def test_a_prior_weighs_the_mixture_and_promises_the_same() -> None:
+    ln_prior = np.log(np.array([[0.1, 0.2], [0.3, 0.4]]))
+    ln_m = np.log(np.array([[[1.0, 3.0], [0.5, 7.5]]]))
+    assert np.exp(mixture(ln_m, ln_prior)) == pytest.approx([0.1 + 0.6 + 0.15 + 3.0])
+    assert np.exp(LN_PRIOR).sum() == pytest.approx(1.0)
+    assert mixture(np.zeros(LN_PRIOR.shape), LN_PRIOR) == pytest.approx(0.0)
