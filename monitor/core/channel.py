@@ -29,13 +29,11 @@ CLOCKS_JUDGED: Final = JOINT + 1
 #: The mixture's weights, as logarithms, ``[clock, alternative]``: what is believed to go wrong before anything is seen.
 #: What slows a channel slows mostly its way after departure; of the others each stage, and each rare event, weighs as
 #: much as the next.
-LN_PRIOR: Final = np.repeat(
-    np.log(
-        np.concatenate((np.full(KINDS, 0.15 / KINDS), np.full(len(RARE), 0.15 / len(RARE)), [0.7]))
-        / len(ev.ALTERNATIVES)
-    )[:, None],
-    len(ev.ALTERNATIVES),
-    axis=1,
+LN_PRIOR: Final = np.log(
+    np.outer(
+        [0.15 / KINDS] * KINDS + [0.15 / len(RARE)] * len(RARE) + [0.7],
+        np.full(len(ev.ALTERNATIVES), 1 / len(ev.ALTERNATIVES)),
+    )
 )
 #: Clocks about parcels that have grown old: a log knows what is usual of them only after ``late_shadow_days``.
 LATE: Final = tuple(KINDS + RARE.index(name) for name in ("returned", "complaints", "empty_box"))

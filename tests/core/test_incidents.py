@@ -50,7 +50,7 @@ def replace_all(incident: Incident) -> Incident:
 
 
 def test_nothing_opens_below_the_threshold_of_tickets() -> None:
-    assert _run(6.99, -3.0, None) == [None, None, None]
+    assert _run(PARAMS.ticket_ln_m - 0.01, -3.0, None) == [None, None, None]
 
 
 def test_a_ticket_becomes_a_page_once_and_keeps_what_stood_then() -> None:
