@@ -40,10 +40,12 @@ LOST: Final = 5
 #: all stood still.
 SHAPED: Final = [3, 4, 5]
 #: Rows of a node's evidence: ln M; CUSUM and its sums since it last stood at zero (exits, expected); the day after
-#: that; the ℓ of the last days, of which a day keeps ``KEEP``.
+#: that; the ℓ of the last days, of which a day keeps ``KEEP``, no less than ``LEAST``.
 LN_M, CUSUM, SEEN, EXPECTED, SINCE, LATELY = range(6)
 ROWS: Final = 6
 KEEP: Final = 0.9
+#: So the good days of many channels do not hide for a week that they have become slow together.
+LEAST: Final = -1.0
 
 
 def cumulated(increments: Floats) -> Floats:
@@ -129,7 +131,7 @@ def accumulate(state: Floats, judged: NDArray[np.bool_], ell: Floats, seen: Floa
     for row, today in ((SEEN, seen), (EXPECTED, expected)):
         so_far = np.where(fresh, 0.0, state[:, row])
         state[:, row] = np.where(now, np.round(so_far + today[..., None], 9), state[:, row])
-    state[:, LATELY] = np.where(now, np.round(KEEP * state[:, LATELY] + ell, 9), state[:, LATELY])
+    state[:, LATELY] = np.where(now, np.round(np.maximum(KEEP * state[:, LATELY] + ell, LEAST), 9), state[:, LATELY])
     state[:, CUSUM] = np.where(now, np.round(np.maximum(state[:, CUSUM] + ell, 0.0), 9), state[:, CUSUM])
 
 
