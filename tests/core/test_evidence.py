@@ -12,9 +12,14 @@ from monitor.core.channel import LN_PRIOR
 from monitor.core.evidence import (
     ALTERNATIVES,
     FACTORS,
+    LATELY,
+    LEAST,
+    LN_M,
     LOSSES,
     MOST,
+    ROWS,
     STRETCHES,
+    accumulate,
     log_likelihood_ratios,
     mixture,
     stretched,
@@ -164,3 +169,12 @@ def test_a_prior_weighs_the_mixture_and_promises_the_same() -> None:
     assert np.exp(mixture(ln_m, ln_prior)) == pytest.approx([0.1 + 0.6 + 0.15 + 3.0])
     assert np.exp(LN_PRIOR).sum() == pytest.approx(1.0)
     assert mixture(np.zeros(LN_PRIOR.shape), LN_PRIOR) == pytest.approx(0.0)
+
+
+def test_a_hundred_good_days_do_not_hide_two_bad_ones_from_the_groups() -> None:
+    state = np.zeros((1, ROWS, 1, 1))
+    state[:, LN_M] = -np.inf
+    for day, ell in enumerate([-2.0] * 100 + [1.5] * 2):
+        accumulate(state, np.array([[True]]), np.array([[[ell]]]), np.array([[3.0]]), np.array([[4.0]]), day)
+        assert state[0, LATELY, 0, 0] >= LEAST
+    assert state[0, LATELY, 0, 0] > 1.0

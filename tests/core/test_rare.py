@@ -155,5 +155,5 @@ def test_complaints_are_evidence_of_a_loss_once_it_is_known_how_often_buyers_com
     found = {}
     for late in (37, 40, 3650):
         world = replayed(lines, until=44, params=replace(DAILY, shadow_days=0, late_shadow_days=late))
-        found[late] = world.channels["RU|tablet|post"].evidence[ev.LATELY, JOINT, ev.LOST]
+        found[late] = world.channels["RU|tablet|post"].evidence[ev.LN_M, JOINT, ev.LOST]
     assert found[37] > found[40] > found[3650]
