@@ -22,8 +22,8 @@ _CHANNEL: Final[_Rule] = (
     "frequency (e-detector). ln M of their weighted mean opens a ticket at {ticket_ln_m:g} and pages at "
     "{page_ln_m:g}, unless a group of channels explains it; a page waits up to {wait_days} days for a group that shows "
     "the same and is rising. It closes after {close_days} days below {close_ln_m:g}. Slowness within {margin:.0%} is "
-    "no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the first {shadow_days} days of a log, for complaints "
-    "and returns in the first {late_shadow_days}.",
+    "no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the first {shadow_days} days of a "
+    "log, for complaints and returns in the first {late_shadow_days}.",
     (
         "ticket_ln_m",
         "page_ln_m",
