@@ -14,6 +14,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from monitor.core.params import Params
+
 register_default_plugins()
 UIDS = {"channel-monitor-overview", "channel-monitor-channel", "channel-monitor-operations"}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -151,3 +153,18 @@ def test_provisioning_names_the_source_and_the_folder_of_the_dashboards() -> Non
     assert [source["uid"] for source in sources["datasources"]] == ["channel-monitor-prometheus"]
     (provider,) = yaml.safe_load((FOLDER / "provisioning/dashboards/channel-monitor.yml").read_text())["providers"]
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
+
+
+def test_panels_of_evidence_name_and_mark_the_default_levels() -> None:
+    found = [p for board in BOARDS.values() for p in panels(board) if "pages, by the default" in p["description"]]
+    params = Params()
+    channel = f"{params.ticket_ln_m:g} opens a ticket, {params.page_ln_m:g} pages, by"
+    levels = {
+        channel: [params.ticket_ln_m, params.page_ln_m],
+        f"; {params.group_page_ln_m:g} pages, by": [params.group_page_ln_m],
+    }
+    assert len(found) > 3
+    for panel in found:
+        (said,) = (marks for text, marks in levels.items() if text in panel["description"])
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert [step["value"] for step in steps[1:]] == said, panel["title"]
