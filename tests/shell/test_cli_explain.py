@@ -101,7 +101,7 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A hub begins to lose parcels: a page of a channel."""
+    """A hub begins to lose parcels: pages of channels, then of their country."""
     return made(tmp_path_factory.mktemp("hub"), "hub_loses", 5, 100, 6, 0.3)
 
 
@@ -283,8 +283,8 @@ def test_the_baseline_is_the_one_the_day_was_judged_by(customs: World) -> None:
 
 
 def test_the_baseline_of_a_rare_event_is_told_by_age_too(customs: World) -> None:
-    ticket = customs.one(mode="customs_hold", severity="ticket")
-    baseline = customs.explained(ticket)["figures"]["baseline"]
+    page = customs.one(mode="customs_hold", kind="channel")
+    baseline = customs.explained(page)["figures"]["baseline"]
     assert (baseline["clock"], "p50_days" in baseline) == ("customs_hold", False)
     assert 0 < baseline["by_age"][-1]["by_then"] < 0.2
     assert baseline["by_age"][0]["from_age_days"] == 0
@@ -318,7 +318,7 @@ def test_a_feed_is_told_with_the_scans_seen_and_expected(outage: World) -> None:
 
 def test_the_hub_at_which_overdue_parcels_were_last_scanned_is_told(hub: World) -> None:
     (item,) = json.loads(hub.exported.with_name("hub_loses.jsonl.truth.json").read_text())["planted"]
-    page = next(one for one in hub.incidents if one["members"][0] in item["channels"] and one["severity"] == "page")
+    page = hub.one(kind="country", severity="page")
     told = hub.explained(page)["in_common"]
     (found,) = told["found"]
     assert (found["cause"], found["value"]) == ("place", item["scope"]["place"])
@@ -389,7 +389,7 @@ def test_the_parcels_behind_slowness_are_those_that_stood_in_the_stage(customs: 
 
 
 def test_the_events_behind_a_rare_event_are_the_scans_that_are_it(customs: World) -> None:
-    for incident in (customs.one(mode="customs_hold", severity="ticket"), customs.one(kind="country")):
+    for incident in (customs.one(mode="customs_hold", kind="channel"), customs.one(kind="country")):
         told = customs.explained(incident)
         assert {one["milestone"] for one in told["events"]} == {"customs_held"}
         assert len(told["parcels"]) == len(set(told["parcels"])) > 2
