@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from decimal import Decimal
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator, FormatChecker
-from made_lanes import BAD, GOOD, START, Made, advice, event, offered, parcels, ruled, time, world
+from made_lanes import BAD, GOOD, START, Made, advice, event, found_at, offered, parcels, ruled, time, world
 
 from monitor.cli.replay import replay
 from monitor.core.events import to_us
 from monitor.core.switch.advice import ended, record
 from monitor.core.switch.terms import SwitchTerms
 from monitor.read.routing import routing_csv, routing_rows
+from monitor.replay.driver import World
 from monitor.replay.outputs import picture
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "recommendation.schema.json"
@@ -71,6 +73,23 @@ def test_too_few_parcels_is_said_aloud() -> None:
         assert told["decision"] == "insufficient_data"
         assert (told["to_carrier"], told["probability_better"], told["saving_per_parcel"]) == (None, None, None)
         assert any("needed" in reason for reason in told["reasons"])
+
+
+def test_a_carrier_at_the_edge_of_enough_parcels_is_not_taken_up_and_dropped_by_turns() -> None:
+    terms = SwitchTerms(min_parcels=36)
+    some, fewer = (replace(GOOD, per_day=1, last_day=last) for last in (1_000, 125))
+    for carrier, until, wanted in (
+        (some, 130, ["insufficient_data", "switch"]),  # of one a day the end of 35 to 36 parcels is known
+        (fewer, 160, ["insufficient_data", "switch", "insufficient_data"]),
+    ):
+        days = range(100, until)
+        found = found_at(days, _decision, parcels(BAD, carrier, days=until), terms=terms)
+        assert [one for one, _ in itertools.groupby(found)] == wanted
+
+
+def _decision(state: World) -> str:
+    (record,) = picture(state).advice_records()
+    return str(record["decision"])
 
 
 def test_a_lane_of_one_carrier_has_no_alternative() -> None:

@@ -37,6 +37,8 @@ from monitor.core.vocabulary import DAY_US
 
 #: A share below this is not worth an advice.
 LEAST_SHARE: Final = 0.01
+#: A lane that was compared goes on until fewer than this of ``min_parcels`` are known: one parcel changes no advice.
+STILL_ENOUGH: Final = 0.75
 _ONE: Final = Decimal(1)
 
 
@@ -59,8 +61,8 @@ class Candidate:
     status: str = "compared"
 
     def may_do(self, terms: SwitchTerms) -> bool:
-        """Whether it may be used, and has had parcels enough to be compared."""
-        return self.ban is None and not self.trouble and self.seen >= terms.min_parcels
+        """Whether it may be used, and may have had parcels enough to be compared."""
+        return self.ban is None and not self.trouble and self.seen >= STILL_ENOUGH * terms.min_parcels
 
     def bound(self, margin: Decimal, terms: SwitchTerms) -> Decimal:
         """What its saving must exceed."""
@@ -140,7 +142,7 @@ def candidates(name: str, rules: LaneRules, offered: list[str], parts: list[str]
 
 def is_comparable(found: list[Candidate], terms: SwitchTerms) -> bool:
     """Whether there may be enough parcels to compare the present carrier with any other that may be used."""
-    return found[0].seen >= terms.min_parcels and any(one.may_do(terms) for one in found[1:])
+    return found[0].seen >= STILL_ENOUGH * terms.min_parcels and any(one.may_do(terms) for one in found[1:])
 
 
 def price(plans: Sequence[tuple[str, Lane, list[Candidate]]], beliefs: Beliefs, now: Moment) -> dict[str, float | None]:
@@ -237,16 +239,17 @@ def weigh(lane: Lane, found: list[Candidate], now: Moment) -> Decimal:
         else:
             one.saving = present.cost.less(one.cost)
             one.probability = one.saving.above(one.bound(margin, terms))
-            if one.known < terms.min_parcels:
+            if one.known < _enough(lane, present, terms):
                 one.status = "few_parcels"
     return margin
 
 
-def _enough(present: Candidate, terms: SwitchTerms) -> float:
-    """Parcels whose end is known, by their weight, that are enough to judge the present carrier: fewer while an
-    incident is open on it, for then they weigh less."""
-    faster = TROUBLED_HALF_LIFE / terms.half_life_days if present.trouble else 1.0
-    return terms.min_parcels * min(faster, 1.0)
+def _enough(lane: Lane, present: Candidate, terms: SwitchTerms) -> float:
+    """Parcels whose end is known, by their weight, that are enough to judge a carrier: fewer where the present one was
+    compared the last time."""
+    before = lane.advice
+    compared = before is not None and before.from_carrier == present.part and before.decision in (STAY, SWITCH)
+    return terms.min_parcels * (STILL_ENOUGH if compared else 1.0)
 
 
 def decide(
@@ -263,7 +266,8 @@ def decide(
                 one.status = "no_room"
             else:
                 compared.append(one)
-    known = present.known >= _enough(present, terms)
+    faster = TROUBLED_HALF_LIFE / terms.half_life_days if present.trouble else 1.0  # its parcels weigh less then
+    known = present.known >= _enough(lane, present, terms) * min(faster, 1.0)
     best = _best(compared, kept, margin) if known else None
     open_ = [one for one in found[1:] if one.status in ("compared", "not_compared", "few_parcels", "no_price")]
     decision, share = NONE, 0.0
