@@ -21,13 +21,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.params import Params
 from monitor.replay.simulate.channels import Channel
 from monitor.replay.simulate.effects import STAGES, Rate, Slow, Stall
 from monitor.replay.simulate.scenarios import Plant
 
 Floats = NDArray[np.float64]
 
-LN_A = 12.0
+#: What pages.
+LN_A = Params().page_ln_m
 MOST_DAYS = 200
 #: The simulator's shares of lost parcels that vanish after acceptance, departure and arrival.
 LOST_AFTER = (0.2, 0.4, 0.4)
