@@ -147,7 +147,7 @@ class Alarms:
             waits = False
             waited = 0 if old is None else old.waited_days
             if page and verdict is not None and reaches_page(verdict, waited, params):
-                mode = _mode(verdict)
+                mode = mode_of(verdict)
                 near = any(
                     self._is_rising(groups[scope], shared[scope], mode)
                     for scope in membership.groups(rows[name])
@@ -234,7 +234,7 @@ class Alarms:
             if name is not None:
                 candidates = [] if name in taken else membership.groups(rows[name])
             else:
-                signs = self._signs(scope, _mode(shared[scope]), verdicts, membership, taken)
+                signs = self._signs(scope, mode_of(shared[scope]), verdicts, membership, taken)
                 near = (membership.groups(rows[one]) for one in signs)
                 candidates = sorted({group for some in near for group in some})
             candidates = [group for group in candidates if today.isdisjoint(membership.members(group))]
@@ -270,7 +270,7 @@ class Alarms:
                 continue
             if not self._may_page(verdict):
                 continue
-            members = self._signs(scope, _mode(verdict), verdicts, membership, taken)
+            members = self._signs(scope, mode_of(verdict), verdicts, membership, taken)
             if len(members) > 1:
                 strong.append((groups[scope].fit, scope, members))
         if not strong:
@@ -301,7 +301,7 @@ class Alarms:
 
     def _forwarder_of(self, name: str, verdict: Judged | None) -> str:
         """The incident of a forwarder that explains what a channel shows; empty if there is none."""
-        return "" if verdict is None else self._elsewhere.get((name, _mode(verdict)), "")
+        return "" if verdict is None else self._elsewhere.get((name, mode_of(verdict)), "")
 
     def _may_page(self, verdict: Judged) -> bool:
         """Not for what the log is too young to know: how often the buyers of old parcels complain or send back."""
@@ -315,10 +315,5 @@ class Alarms:
         return (
             RISING_LN_M <= group.ln_m < self._params.corroborate_ln_m
             and group.ln_m > group.before
-            and _mode(verdict) == mode
+            and mode_of(verdict) == mode
         )
-
-
-def _mode(verdict: Judged) -> str:
-    """The mode that a verdict would raise."""
-    return mode_of(verdict.clock, verdict.alternative)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from monitor.core.channel import JOINT
 from monitor.core.events import day_text, from_us
-from monitor.core.evidence import LOST, STALLED
+from monitor.core.evidence import FACTORS, LOST, STALLED
 from monitor.core.forecast import Forecast
 from monitor.core.identity import hash64
 from monitor.core.params import Params
@@ -34,6 +34,8 @@ DRIFT: Final = "drift"
 CANARY: Final = "canary"
 #: An incident this old no longer keeps its days from the baseline: what has stayed so long is how the channel is now.
 RELEARN_DAYS: Final = 45
+#: Exits that must have been due for hardly any of them to mean that a stage stands still.
+STALLED_LEAST: Final = 10.0
 
 
 class Stock(NamedTuple):
@@ -102,16 +104,22 @@ class Incident(Struct):
         return [*self.members, *(joined.channel for joined in self.joined)]
 
 
-def mode_of(clock: int, alternative: int) -> str:
-    """The contract's ``mode`` for the clock and alternative that say most."""
+def mode_of(verdict: Judged) -> str:
+    """The contract's ``mode`` for the clock and alternative that say most.
+
+    A stage that hardly anything leaves stands still, whichever alternative says it best.
+    """
+    clock = verdict.clock
     if len(CLOCKS) <= clock < JOINT:
         name = RARE[clock - len(CLOCKS)]
         return MODES.get(name, name)
     if clock == 0:
         return "no_first_scan"
-    if alternative == LOST:
+    if verdict.alternative == LOST:
         return "loss"
-    return "stage_stalled" if alternative == STALLED and clock < STAGE_CLOCKS else "transit_slow"
+    due = verdict.expected
+    still = verdict.alternative == STALLED or (due >= STALLED_LEAST and verdict.observed <= FACTORS[STALLED] * due)
+    return "stage_stalled" if still and clock < STAGE_CLOCKS else "transit_slow"
 
 
 def clock_name(clock: int) -> str:
@@ -123,7 +131,7 @@ def clock_name(clock: int) -> str:
 
 def open_incident(scope: str, members: list[str], verdict: Judged, day: int, at_us: int) -> Incident:
     """A new incident, not yet known to anybody: see :func:`note_severity`."""
-    incident = open_about(scope, mode_of(verdict.clock, verdict.alternative), members, verdict.since_day, at_us)
+    incident = open_about(scope, mode_of(verdict), members, verdict.since_day, at_us)
     incident.clock = clock_name(verdict.clock)
     incident.last_judged_day = day
     return incident
@@ -239,6 +247,7 @@ def judge_incident(
     page = may_page and reaches_page(verdict, incident.waited_days, params)
     if verdict is not None and (incident.known_us == 0 or (page and incident.severity != "page")):
         severity = "page" if page else "ticket"
+        incident.mode, incident.clock = mode_of(verdict), clock_name(verdict.clock)  # a page may know better
         note_severity(incident, severity, verdict, at_us, stock(severity))
     pass_day(incident, None if verdict is None else verdict.ln_m < params.close_ln_m, day, at_us, params)
     return incident

@@ -68,6 +68,21 @@ def test_a_ticket_becomes_a_page_once_and_keeps_what_stood_then() -> None:
     assert (ticket.revision, page.revision, later.revision) == (1, 2, 2)
 
 
+def test_a_page_names_what_says_most_when_it_is_raised_and_the_id_stays() -> None:
+    incident = _judged(None, 7.5, FIRST)
+    assert incident is not None
+    id_, told = incident.incident_id, []
+    for day, (ln_m, alternative) in enumerate([(8.0, 2), (15.0, 2), (20.0, 0)], start=FIRST + 1):
+        verdict = replace(VERDICT, ln_m=ln_m, clock=1, alternative=alternative)
+        judge_incident(incident, "RU|tablet|post", verdict, day, (day + 2) * DAY_US, True, lambda _: STOCK, PARAMS)
+        told.append((incident.severity, incident.mode, incident.clock))
+    assert told == [
+        ("ticket", "transit_slow", "departed_origin>arrived_destination"),
+        *[("page", "stage_stalled", "accepted>departed_origin")] * 2,
+    ]
+    assert incident.incident_id == id_
+
+
 def test_a_page_at_once_has_one_revision_and_a_fall_back_leaves_it_a_page() -> None:
     page, weak, strong = _run(15.0, 8.0, 20.0)
     assert page is not None
@@ -113,18 +128,24 @@ def test_the_id_tells_channel_mode_and_tick_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clock", "alternative", "mode"),
+    ("clock", "alternative", "observed", "mode"),
     [
-        ("registered>accepted", 4, "no_first_scan"),
-        ("registered>accepted", 2, "no_first_scan"),
-        ("accepted>departed_origin", 2, "stage_stalled"),
-        ("departed_origin>arrived_destination", 0, "transit_slow"),
-        ("arrived_destination>delivered", 4, "transit_slow"),
-        ("registered>delivered", 2, "transit_slow"),
+        ("registered>accepted", 4, 10.0, "no_first_scan"),
+        ("registered>accepted", 2, 10.0, "no_first_scan"),
+        ("accepted>departed_origin", 2, 10.0, "stage_stalled"),
+        ("accepted>departed_origin", 4, 1.0, "stage_stalled"),
+        ("accepted>departed_origin", 4, 3.0, "transit_slow"),
+        ("departed_origin>arrived_destination", 0, 10.0, "transit_slow"),
+        ("arrived_destination>delivered", 4, 10.0, "transit_slow"),
+        ("registered>delivered", 2, 10.0, "transit_slow"),
     ],
 )
-def test_the_mode_names_what_is_wrong(clock: str, alternative: int, mode: str) -> None:
-    assert mode_of(CLOCKS.index(clock), alternative) == mode
+def test_the_mode_names_what_is_wrong(clock: str, alternative: int, observed: float, mode: str) -> None:
+    assert mode_of(Judged(10.0, CLOCKS.index(clock), alternative, observed, 27.0, FIRST)) == mode
+
+
+def test_few_that_are_due_and_do_not_come_are_no_standstill() -> None:
+    assert mode_of(Judged(10.0, 2, 4, 0.0, 6.0, FIRST)) == "transit_slow"
 
 
 def test_only_a_young_open_incident_keeps_its_days_from_the_baseline() -> None:

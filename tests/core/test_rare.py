@@ -14,6 +14,7 @@ from monitor.core import evidence as ev
 from monitor.core.channel import JOINT
 from monitor.core.incidents import mode_of
 from monitor.core.rare import DELIVERED, RARE, TIMES, hazards, is_transit, parents_of
+from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS
 from monitor.replay.driver import World
 from monitor.replay.outputs import picture
@@ -104,7 +105,7 @@ def test_a_country_that_many_parcels_pass_is_no_wrong_one() -> None:
 
 
 def test_the_mode_of_a_rare_event_is_its_name() -> None:
-    named = {name: mode_of(len(CLOCKS) + i, 0) for i, name in enumerate(RARE)}
+    named = {name: mode_of(Judged(10.0, len(CLOCKS) + i, 0, 10.0, 3.0, 20_000)) for i, name in enumerate(RARE)}
     assert named.pop("second_attempt") == "returned"
     assert all(name == mode for name, mode in named.items())
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.core.channel import Channel
-from monitor.core.evidence import ALTERNATIVES, LN_M
+from monitor.core.evidence import ALTERNATIVES
 from monitor.core.groups import Group
 from monitor.core.incidents import mode_of
 from monitor.core.params import Params
 from monitor.core.scope import groups_of
+from monitor.core.verdict import say
 from monitor.core.vocabulary import DAY_US
 from monitor.replay.driver import World
 from monitor.replay.simulate.planting import Planted
@@ -47,6 +48,5 @@ class Watch:
 
 def strongest(node: Channel | Group) -> str:
     """Mode and alternative that say most of a channel or group."""
-    evidence = node.evidence
-    clock, alternative = divmod(int(np.argmax(evidence[LN_M])), evidence.shape[-1])
-    return f"{mode_of(clock, alternative)}/{clock}/{ALTERNATIVES[alternative]}"
+    verdict = say(node.evidence, node.ln_m)
+    return f"{mode_of(verdict)}/{verdict.clock}/{ALTERNATIVES[verdict.alternative]}"
