@@ -19,7 +19,7 @@ from monitor.core.batches import is_batch
 from monitor.core.bursts import is_told
 from monitor.core.channel import LATE
 from monitor.core.groups import Group, Membership
-from monitor.core.handovers import is_forwarder
+from monitor.core.handovers import PLACE_OF, is_forwarder
 from monitor.core.incidents import (
     Incident,
     Joined,
@@ -59,6 +59,7 @@ class Alarms:
         self._put = put
         self._late_shadow = True
         self._elsewhere: Mapping[tuple[str, str], str] = {}
+        self._rising: Set[str] = frozenset()
         open_ = [(id_, i) for id_, i in sorted(incidents.items()) if not i.closed_us]
         judged = [
             (id_, i)
@@ -107,7 +108,7 @@ class Alarms:
         ``elsewhere``: (channel, mode) → id of the open incident of a forwarder or a batch that explains it; ``rising``:
         channels for which one of a forwarder may soon be raised.
         """
-        self._elsewhere = elsewhere or {}
+        self._elsewhere, self._rising = elsewhere or {}, rising
         params = self._params
         in_shadow = log_days < params.shadow_days
         self._late_shadow = log_days < params.late_shadow_days
@@ -288,7 +289,7 @@ class Alarms:
         self, scope: str, mode: str, verdicts: Mapping[str, Judged], membership: Membership, taken: Set[str]
     ) -> list[str]:
         """The channels of a group that show signs of their own, those explained by another group left out, and those of
-        which a forwarder explains the group's ``mode``."""
+        which a forwarder explains the group's ``mode``, or may soon."""
         return [
             name
             for name in membership.members(scope)
@@ -296,6 +297,7 @@ class Alarms:
             and name not in taken
             and verdicts[name].ln_m > SIGN_LN_M
             and (name, mode) not in self._elsewhere
+            and not (name in self._rising and mode in PLACE_OF)
             and not self._forwarder_of(name, verdicts[name])
         ]
 

@@ -156,11 +156,13 @@ def judge_groups(
     groups: MutableMapping[str, Group],
     explained: Sequence[str],
     learn_ln_m: float,
+    ln_prior: Floats | None = LN_PRIOR,
 ) -> dict[str, Judged]:
     """Judge all groups on a ``day`` that was judged for their channels; verdicts of those with evidence.
 
     ``explained``: scopes of the open incidents of groups. Their channels speak for them only: other groups are judged
-    without these channels. A week on which ln M is above ``learn_ln_m`` does not count for φ.
+    without these channels. A week on which ln M is above ``learn_ln_m`` does not count for φ. ``ln_prior``: the
+    weights of the mixture; None: all the same.
     """
     if not membership.scopes:
         return {}
@@ -179,7 +181,7 @@ def judge_groups(
     cv2 = cv2_of(spread)
     phi = tempering_of_all(cv2 + SPECIAL_CV2 * special, trail.sum(axis=-1))
     ev.accumulate(evidence, judged, raw / phi[..., None], exits, expected, day)
-    mixed = ev.mixture(evidence[:, ev.LN_M], LN_PRIOR)
+    mixed = ev.mixture(evidence[:, ev.LN_M], ln_prior)
     ln_m = mixed.tolist()
     seasoned = np.array([state.judged_days >= SEASONED_DAYS for state in states])
     end_of_week(spread, exits, expected, day, seasoned & (mixed <= learn_ln_m), cv2)

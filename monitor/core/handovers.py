@@ -112,7 +112,7 @@ class Handovers:
         told, due = self._weigh(day, facets, channel, found)
         for name, facet in zip(pairs, facets, strict=True):
             self._facets[name] = facet
-        verdicts = judge_groups(day, told, membership, self._groups, (), self._params.learn_ln_m)
+        verdicts = judge_groups(day, told, membership, self._groups, (), self._params.learn_ln_m, None)
         shown = {
             scope: sorted(channel_in(pairs[i]) for i in own[scope] if _shows(facets[i], verdict))
             for scope, verdict in verdicts.items()
