@@ -50,6 +50,7 @@ class _World:
         groups: dict[str, float] | None = None,
         shadow: bool = False,
         held: frozenset[str] = frozenset(),
+        rising: frozenset[str] = frozenset(),
     ) -> list[str]:
         """A day with the given ln M (channels that are not named: 0); what is open afterwards."""
         membership = Membership(self.names)
@@ -60,7 +61,16 @@ class _World:
         shared = {scope: self._verdict(group.ln_m, self.clocks.get(scope, 2)) for scope, group in self.groups.items()}
         at_us = (self.day + 2) * DAY_US
         self.alarms.after_day(
-            self.day, at_us, 0 if shadow else 1_000, verdicts, shared, self.groups, membership, held, _stock
+            self.day,
+            at_us,
+            0 if shadow else 1_000,
+            verdicts,
+            shared,
+            self.groups,
+            membership,
+            held,
+            _stock,
+            rising=rising,
         )
         self.day += 1
         return sorted(
@@ -90,6 +100,14 @@ def test_the_page_goes_to_what_the_channels_share() -> None:
 
 def test_a_group_pages_by_itself_before_any_of_its_channels() -> None:
     assert _World().judged(_of(3.0), {CARRIER: 9.1}) == ["page carrier|||post"]
+
+
+def test_a_group_waits_while_a_forwarder_may_soon_explain_the_same() -> None:
+    rising = frozenset(POST)
+    for clock, wanted in ((0, []), (2, ["page carrier|||post"])):  # first scans, and what no forwarder is to blame for
+        world = _World(clocks={CARRIER: clock})
+        assert world.judged(_of(3.0), {CARRIER: 9.1}, rising=rising) == wanted
+        assert world.judged(_of(3.0), {CARRIER: 9.1}) == ["page carrier|||post"]
 
 
 def test_a_channel_alone_is_paged_itself() -> None:
