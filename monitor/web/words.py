@@ -10,7 +10,7 @@ from monitor.web.formats import number, percent
 from monitor.web.i18n import Translator
 
 #: Modes whose evidence is that fewer parcels than expected moved on; the others count too many cases.
-SLOW_MODES: Final = frozenset({"transit_slow", "stage_stalled", "no_first_scan"})
+SLOW_MODES: Final = frozenset({"transit_slow", "stage_stalled", "no_first_scan", "loss"})
 
 #: Parts of an incident's scope, widest first; keys not named here follow in their own order.
 _SCOPE_PARTS: Final = ("country", "product", "carrier")

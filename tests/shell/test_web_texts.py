@@ -196,12 +196,18 @@ def test_scopes_clocks_and_positions_are_put_into_words() -> None:
 
 def test_evidence_on_the_frequent_side_tells_how_many_times_more() -> None:
     incident = {
-        "mode": "loss",
+        "mode": "customs_hold",
         "severity": "page",
         "evidence": {"ln_m": 12.34, "observed": 19.0, "expected": 5.4, "since": "2026-03-03"},
     }
     said = evidence_sentence(incident, Translator("en")).replace("\N{NO-BREAK SPACE}", " ")
     assert said == "Since 2026-03-03: 19 cases where 5.4 were expected (× 3.5). Evidence ln M = 12.3."
+
+
+def test_a_loss_shows_in_parcels_that_did_not_move_on() -> None:
+    evidence = {"ln_m": 6.66, "observed": 105.0, "expected": 121.8, "since": "2026-08-25"}
+    said = evidence_sentence({"mode": "loss", "severity": "ticket", "evidence": evidence}, Translator("en"))
+    assert "105 parcels moved on where 121.8 were expected" in said.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_drift_of_the_baseline_tells_the_usual_days_now_and_before() -> None:
