@@ -33,7 +33,8 @@ from monitor.core.facets import AGES, Facet
 from monitor.core.groups import Day
 from monitor.core.incidents import Incident, StockOf, note_severity, open_incident, pass_day, reaches_page
 from monitor.core.params import Params
-from monitor.core.scope import batch_scope, channel_in
+from monitor.core.scope import batch_scope, channel_in, forwarder_scope, named_in
+from monitor.core.unseen import add_up
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS
 
@@ -130,6 +131,8 @@ class Batches:
         self._pairs = _no_pairs()  # of the day that is being judged
         self._rows: Mapping[str, int] = {}
         self._first = self._pairs.first
+        self._forwarders: dict[int, str] = {}  # number of a forwarder → its open incident about first scans
+        self._named: list[str] = []  # these forwarders
         self._blamed: dict[str, float] = {}  # batches to be paged instead of what they explain, with the evidence
         open_ = ((one.scope, id_) for id_, one in incidents.items() if is_batch(one.scope) and not one.closed_us)
         self._open: dict[str, str] = dict(open_)
@@ -210,6 +213,9 @@ class Batches:
         """
         pairs = self._pairs
         missing = pairs.missing
+        of_forwarders = sorted({id_ for (_, mode), id_ in elsewhere.items() if mode == MODE})
+        self._named = [named_in(self._incidents[id_].scope) for id_ in of_forwarders]
+        self._forwarders = dict(zip(map(c.forwarder_number, self._named), of_forwarders, strict=True))
         about_scans = {name: one for name, one in verdicts.items() if one.clock == 0}
         if may_page:
             for name, verdict in sorted(about_scans.items()):
@@ -223,7 +229,7 @@ class Batches:
             members = sorted(channel_in(pairs.names[row]) for row in found.rows)
             if scope in self._open:
                 self._escalate(scope, found, at_us, may_page, stock)
-            elif members and (scope in self._blamed or not rising.issuperset(members)):
+            elif members and not self._told_by(scope) and (scope in self._blamed or not rising.issuperset(members)):
                 self._raise(scope, found, members, day, at_us, may_page, stock)
         explained: dict[tuple[str, str], str] = {}
         of = pairs.by_batch(range(len(pairs.names)))
@@ -234,12 +240,28 @@ class Batches:
                 row = row_of.get(name)
                 if name in incident.members if row is None else missing[row] >= SHARE * self._short(day, name):
                     explained[name, MODE] = incident.incident_id
-            self._pass(scope, rows, missing, day, at_us, elsewhere)
+            self._pass(scope, rows, missing, day, at_us)
             if incident.closed_us:
                 for name in incident.members:
                     if (name, MODE) in explained:
                         self._begin_anew(name)
         return explained
+
+    def unseen(self) -> dict[str, Ints]:
+        """Channel → parcels by age, on the next day, that wait for a first scan and are told by an open incident."""
+        out: dict[str, Ints] = {}
+        for name in self._pairs.names:
+            if batch_of(name) in self._open:
+                add_up(out, channel_in(name), self._facets[name].risk)
+        return out
+
+    def _told_by(self, scope: str) -> str:
+        """The open incident of the forwarder that alone handed over the batch; empty if there is none."""
+        batch = self._facets.get(scope)
+        if batch is None or len(batch.hands) != 1:
+            return ""
+        (forwarder,) = batch.hands
+        return self._forwarders.get(forwarder, "")
 
     def _wider(self) -> set[str]:
         """Channels of which another open incident than a forwarder's says that first scans are missing."""
@@ -289,17 +311,21 @@ class Batches:
 
     def _is_alone(self, day: int, rows: Iterable[int], share: float, oldest: int) -> bool:
         """Whether what else the channels of some pairs were handed in these days is scanned; ``share`` of the batch
-        is not, its ``oldest`` parcels are so many days old."""
+        is not, its ``oldest`` parcels are so many days old. Forwarders that are named for theirs are left out."""
         pairs = self._pairs
         others = missing = 0
         for row in rows:
             name = pairs.names[row]
             channel = self._channels[channel_in(name)]
             waiting = channel.risk[0]
+            named = [self._facets.get(forwarder_scope(one, channel_in(name))) for one in self._named]
+            apart = [facet for facet in named if facet is not None]
             half = np.flatnonzero(np.cumsum(pairs.first[row]) >= math.log(2))  # half of those so old are scanned
             for age in range(int(half[0]) if half.size else AGES, min(oldest + AROUND_DAYS, AGES - 2) + 1):
-                others += max(_registered(channel, day - age) - int(pairs.handed[row, age]), 0)
-                missing += max(int(waiting[age + 1]) - int(pairs.unscanned[row, age]), 0)
+                out = sum(facet.days.get(day - age, 0) for facet in apart)
+                others += max(_registered(channel, day - age) - int(pairs.handed[row, age]) - out, 0)
+                out = sum(facet.risk[age + 1] for facet in apart if facet.risk)
+                missing += max(int(waiting[age + 1]) - int(pairs.unscanned[row, age]) - out, 0)
         return others >= LEAST_OTHERS and missing < CONTRAST * share * others
 
     def _raise(
@@ -329,14 +355,13 @@ class Batches:
         missing: Floats,
         day: int,
         at_us: int,
-        elsewhere: Mapping[tuple[str, str], str],
     ) -> None:
         """A day of an open incident: a forwarder's may explain it; it is closed when little is missing any more."""
         incident = self._incidents[self._open[scope]]
         before = incident.revision
-        wider = {elsewhere.get((name, MODE), "") for name in incident.members}
-        if len(wider) == 1 and "" not in wider and not incident.absorbed_by:
-            incident.absorbed_by = wider.pop()
+        wider = self._told_by(scope)
+        if wider and not incident.absorbed_by:
+            incident.absorbed_by = wider
             incident.revision += 1
         short = float(missing[rows].sum())
         calm = short < LEAST or short < LEAST_SHARE / 2 * float(self._pairs.handed[rows].sum())
@@ -367,4 +392,4 @@ def batch_of(pair: str) -> str:
     >>> batch_of("batch|RU|tablet|post|swift-0301")
     'batch||||swift-0301'
     """
-    return batch_scope(pair.split("|", 4)[4])
+    return batch_scope(named_in(pair))

@@ -20,6 +20,7 @@ from monitor.core.params import Params
 from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
 from monitor.core.spread import SPECIAL_CV2, end_of_week, tempering_of_all, trail_with
+from monitor.core.unseen import without_unseen
 from monitor.core.verdict import Judged, say_all
 from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
 from monitor.core.vocabulary import UNDERWAY as UNDERWAY_CLOCKS
@@ -60,6 +61,8 @@ class Block:
         self.special = np.zeros(factor.shape, dtype=bool)
         self.held = np.zeros(len(rows), dtype=bool)
         self._lay_ghosts()
+        for channel, at_risk_, exits in zip(self.channels, self.at_risk, self.exits, strict=True):
+            without_unseen(channel, at_risk_, exits)
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
         learnt = stacked([ch.tally[0].sum(axis=-1) for ch in self.channels])

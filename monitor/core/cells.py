@@ -21,7 +21,7 @@ ARRIVED, HELD          cohort                reached the destination country or 
 COMPLAINT              cohort                (one for each complaint about the parcel)
 COMPLAINT_DAY          day opened            (one for each complaint counted to the channel)
 SENTINEL               day opened, kind      (see :mod:`monitor.core.facets`)
-PARCEL_DAY             cohort                is registered (of a hand-over batch: see :mod:`monitor.core.facets`)
+PARCEL_DAY             cohort, forwarder     is registered (of a hand-over batch: see :mod:`monitor.core.facets`)
 OVERDUE_COMPLAINT      day opened, place     (one for each complaint that nothing came, by days past the promised day)
 ENTER + c              entry day             entered stage clock ``c``
 EXIT + c               entry day, exit day   left it by reaching a later stage
@@ -40,6 +40,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from monitor.core.identity import hash64
 from monitor.core.lateness import place_of
 
 REGISTERED: Final = 0
@@ -101,6 +102,11 @@ def country_number(code: str) -> int:
     (0, 675)
     """
     return (ord(code[0]) - 65) * 26 + ord(code[1]) - 65
+
+
+def forwarder_number(name: str) -> int:
+    """A forwarder's name as a number below 2²⁰, above 0; 0 if it has none. Two names rarely share one."""
+    return 1 + hash64(name) % MASK if name else 0
 
 
 def split(key: int) -> tuple[int, int, int]:

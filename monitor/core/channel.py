@@ -41,6 +41,11 @@ LATE: Final = tuple(KINDS + RARE.index(name) for name in ("returned", "complaint
 TOO_LATE_FOR_EVIDENCE: Final = 30
 
 
+def none_unseen() -> Ints:
+    """Of a channel of which no parcel is set aside."""
+    return np.zeros(0, dtype=np.int64)
+
+
 def no_canary() -> Floats:
     """Of a channel that is not followed as a new one."""
     return np.zeros((0, 0, 0))
@@ -77,6 +82,7 @@ class Channel(Struct):
     pace: Floats  # complaints that nothing came, expected; arrivals, expected: of the last weeks
     missed: dict[int, int]  # complaints that nothing came, known since midnight, by place in ``overdue``
     canary: Floats = msgspec.field(default_factory=no_canary)  # [row, clock, alternative]: evidence of a new channel
+    unseen: Ints = msgspec.field(default_factory=none_unseen)  # [age]: parcels of ``risk`` that others are named for
     marks: list[Mark] = []  # what the usual duration was, every quarter of the last year
 
 

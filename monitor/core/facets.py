@@ -14,7 +14,7 @@ scope                          cell                                one for each 
 ``forwarder|CHANNEL|NAME``     EMPTY_BOX_DAY                       of the kind, about parcels of a forwarder
 ``forwarder|CHANNEL|NAME``     ENTER, EXIT, CENSOR of clock 0      (one for each parcel of a forwarder on a channel)
 ``batch|CHANNEL|ID``           ENTER, EXIT, CENSOR of clock 0      (one for each parcel of a batch on a channel)
-``batch||||ID``                PARCEL_DAY, day registered          (one for each parcel of a batch)
+``batch||||ID``                PARCEL_DAY, day, forwarder          (one for each parcel of a batch, by registration)
 =============================  ==================================  =============================================
 """
 
@@ -49,6 +49,7 @@ class Facet(Struct):
     cusum: list[float] = []  # by clock and alternative
     due: list[float] = []  # by clock: expected events of the last days
     waited: list[float] = []  # of a batch: hazard that those without a first scan have gone through, by age
+    hands: dict[int, int] = {}  # of a batch as a whole: number of a forwarder → its parcels; none without a forwarder
 
     @property
     def entries(self) -> int:
@@ -102,6 +103,8 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
         kind, a, b = c.split(key)
         if kind in (c.COMPLAINT_DAY, c.PARCEL_DAY):
             _count(facet.days, a, n)
+            if b:
+                _count(facet.hands, b, n)
         elif kind == c.SENTINEL:
             sentinels += n
         elif kind == c.ENTER:

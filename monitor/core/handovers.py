@@ -10,7 +10,8 @@ The pairs of a forwarder are added up as the channels of a group are (:mod:`moni
 left out, so at least two channels must show it. A forwarder is named at ``group_page_ln_m`` if per expected event the
 other pairs of the same channels show less than ``CONTRAST`` of what its own show: else the channel, its carrier or its
 country is at fault. Nor is it named for what is over, or what one batch explains (:mod:`monitor.core.batches`). While
-its incident is open, channels do not page for the same.
+its incident is open, channels do not page for the same; what their first scans have shown counts no more when it is
+over. Its parcels that are not scanned at all are no evidence end to end (:mod:`monitor.core.unseen`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from monitor.core.groups import Day, Group, Membership, judge_groups
 from monitor.core.incidents import Incident, Joined, StockOf, note_severity, open_incident, pass_day
 from monitor.core.params import Params
 from monitor.core.rare import EMPTY_BOX, TIMES
-from monitor.core.scope import channel_in
+from monitor.core.scope import channel_in, forwarder_scope, named_in
+from monitor.core.unseen import add_up
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS
 
@@ -41,12 +43,14 @@ RISING_LN_M: Final = 0.5
 PLACES: Final = (0, len(CLOCKS) + EMPTY_BOX)
 #: Mode of a forwarder's incident → its place.
 PLACE_OF: Final = {"no_first_scan": PLACES[0], "empty_box": PLACES[1]}
+FIRST_SCAN: Final = "no_first_scan"
 _LOG_TIMES: Final = np.log(TIMES)
 _TIMES_LESS_ONE: Final = np.array(TIMES) - 1
 
 
 class Handovers:
-    """Judges the forwarders after the channels of a day. ``put`` keeps a changed incident and says if it is news."""
+    """Judges the forwarders after the channels of a day. ``put`` keeps a changed incident and says if it is news;
+    ``begin_anew`` forgets what the first scans of a channel have shown so far."""
 
     def __init__(
         self,
@@ -55,9 +59,11 @@ class Handovers:
         groups: MutableMapping[str, Group],
         incidents: MutableMapping[str, Incident],
         put: Callable[[Incident, bool], None],
+        begin_anew: Callable[[str], None],
     ) -> None:
         self._params = params
         self._facets = facets
+        self._begin_anew = begin_anew
         self._groups = groups
         self._incidents = incidents
         self._put = put
@@ -77,6 +83,15 @@ class Handovers:
             incident = open_.get(forwarder_of(pair)) if is_forwarder(pair) else None
             if incident is not None:
                 out[channel_in(pair), incident.mode] = incident.incident_id
+        return out
+
+    def unseen(self) -> dict[str, Ints]:
+        """Channel → parcels by age that wait for a first scan and are told by an open incident about first scans."""
+        out: dict[str, Ints] = {}
+        open_ = {scope for scope, id_ in self._open.items() if self._incidents[id_].mode == FIRST_SCAN}
+        for pair in self._membership.names if open_ and self._membership else ():
+            if forwarder_of(pair) in open_:
+                add_up(out, channel_in(pair), self._facets[pair].risk)
         return out
 
     def judge(
@@ -219,6 +234,8 @@ class Handovers:
         pass_day(incident, calm, day, at_us, self._params)
         if incident.closed_us:
             del self._open[incident.scope]
+            for name in incident.covers if incident.mode == FIRST_SCAN else ():
+                self._begin_anew(name)
         self._put(incident, incident.revision != before)
 
 
@@ -248,4 +265,4 @@ def forwarder_of(pair: str) -> str:
     >>> forwarder_of("forwarder|RU|tablet|post|swift")
     'forwarder||||swift'
     """
-    return "forwarder||||" + pair.split("|", 4)[4]
+    return forwarder_scope(named_in(pair))

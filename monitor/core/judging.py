@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -31,6 +31,7 @@ from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.spread import EXCESS, SQUARES
+from monitor.core.unseen import most, set_aside
 from monitor.core.verdict import say
 from monitor.core.vocabulary import DAY_US
 
@@ -62,7 +63,7 @@ class Judging:
         self._bursts = Bursts(params, facets, channels, incidents, put)
         self._canary = Canary(params, channels, incidents, put)
         self._drift = Drift(params, channels, incidents, put)
-        self._handovers = Handovers(params, facets, groups, incidents, put)
+        self._handovers = Handovers(params, facets, groups, incidents, put, self._forget_first_scans)
         self._batches = Batches(params, facets, channels, incidents, put, self._forget_first_scans)
         self._touched: set[str] = set()  # facets of the tick that is being closed, and how many sentinels are in them
         self._sentinels: dict[str, int] = {}
@@ -188,6 +189,7 @@ class Judging:
         rising = self._handovers.judge(day, at_us, may_page, rows, found, self._batches.explains, stock)
         elsewhere = self._handovers.explained()
         elsewhere |= self._batches.judge(day, at_us, may_page, verdicts, elsewhere, rising, stock)
+        self._set_aside(rows, found)
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
         for name, mode in elsewhere:
@@ -213,6 +215,13 @@ class Judging:
             rising,
         )
         self._canary.after_day(day, at_us, stock)
+
+    def _set_aside(self, rows: Mapping[str, int], found: Day) -> None:
+        """Parcels for whose first scans a forwarder or a batch is named are no evidence end to end."""
+        for name, waiting in most(self._handovers.unseen(), self._batches.unseen()).items():
+            channel = self.channels[name]
+            if set_aside(channel, waiting, found.first[rows[name]]):
+                self.channels[name] = channel
 
     def watch_drift(self, days: range, at_us: int) -> None:
         """Baselines that have moved, after ``days`` were judged at a tick."""

@@ -295,7 +295,9 @@ def handed_over(p: Parcel) -> list[tuple[str, int]]:
     """What a registered parcel counts for besides its channel: scopes, each with a cell."""
     cohort = p.registered_us // DAY_US
     out = [(scope, c.cell(c.ENTER, cohort)) for scope in _hand_over(p)]
-    return [*out, (batch_scope(p.batch), c.cell(c.PARCEL_DAY, cohort))] if p.batch else out
+    if not p.batch:
+        return out
+    return [*out, (batch_scope(p.batch), c.cell(c.PARCEL_DAY, cohort, c.forwarder_number(p.forwarder)))]
 
 
 def _hand_over(p: Parcel) -> list[str]:

@@ -57,6 +57,15 @@ def channel_in(pair: str) -> str:
     return "|".join(pair.split("|", 4)[1:4])
 
 
+def named_in(scope: str) -> str:
+    """What a scope names besides facets of a channel: a customer, a forwarder, a batch.
+
+    >>> named_in("batch|RU|tablet|post|swift-0301")
+    'swift-0301'
+    """
+    return scope.split("|", 4)[4]
+
+
 def channel_of(scope: str) -> str | None:
     """The channel whose scope this is; None for a wider one."""
     return scope.removeprefix("channel|") if scope.startswith("channel|") else None

@@ -10,7 +10,7 @@ from early_warning import CACHE, judge
 from proof.comparators import rivals
 from proof.forecasts import Told
 from proof.forecasts import lines as forecast_lines
-from proof.limits import days_to_know, lost
+from proof.limits import astray, days_to_know, lost
 from proof.scores import Score
 from proof.table import rows
 from proof.worlds import Case, Size, cases, fold, plan_of
@@ -104,6 +104,12 @@ def test_a_parcel_watched_to_the_end_told_the_divergence_of_vanishing() -> None:
     told = lost(0.8 ** np.arange(201.0), 0.01, 0.05)
     assert told[-1] == pytest.approx(0.05 * np.log(5) + 0.95 * np.log(0.95 / 0.99), rel=1e-6)
     assert told[0] < told[-1] / 5
+
+
+def test_a_parcel_that_may_go_astray_told_the_divergence_of_the_two_chances() -> None:
+    told = astray(0.8 ** np.arange(201.0), 0.002, 0.08)
+    assert told[-1] == pytest.approx(0.08 * np.log(40) + 0.92 * np.log(0.92 / 0.998), rel=1e-6)
+    assert told[4] < told[-1] < told[4] / 0.6
 
 
 def test_a_forecast_is_compared_with_what_came() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from logs import DAILY, registered, replayed, scanned
 
+from monitor.core.evidence import LN_M
 from monitor.core.facets import Facet, add, prune
-from monitor.core.incidents import record
+from monitor.core.incidents import Incident, record
 from monitor.core.scope import batch_scope
+from monitor.core.vocabulary import END_TO_END
 from monitor.replay.driver import World
 
 PARAMS = replace(DAILY, shadow_days=30, late_shadow_days=30)
@@ -127,3 +129,32 @@ def test_a_pair_forgets_when_all_are_scanned() -> None:
     assert not prune(name, facet, 58, 103)  # the scan is still to be judged
     facet.booked, facet.risk = {}, []
     assert prune(name, facet, 58, 104)
+
+
+def everything(world: World) -> list[Incident]:
+    """All incidents in the order in which they became known."""
+    return sorted(world.incidents.values(), key=lambda one: one.known_us)
+
+
+def test_what_a_forwarder_is_named_for_is_told_once() -> None:
+    """No batch of its own is raised beside its incident, and its parcels are not overdue end to end as well."""
+    world = after(15, shop(lambda day, _, forwarder, __: day >= FAULT and forwarder == "grey", each=8))
+    named = [one.scope for one in everything(world)]
+    assert named[named.index("forwarder||||grey") + 1 :] == []
+    for channel in world.channels.values():
+        assert channel.evidence[LN_M, END_TO_END].max() < PARAMS.close_ln_m
+        assert channel.unseen[:15].sum() >= 60  # of eight a day since the fault
+
+
+def test_a_batch_of_another_forwarder_is_still_named() -> None:
+    def fails(day: int, _: str, forwarder: str, __: int) -> bool:
+        return (day >= FAULT and forwarder == "grey") or (day, forwarder) == (FAULT + 6, "swift")
+
+    scopes = {one.scope for one in everything(after(15, shop(fails, each=8)))}
+    assert {"forwarder||||grey", f"batch||||swift-{FAULT + 6}"} <= scopes
+    assert not any(scope.startswith("batch||||grey") and scope > f"batch||||grey-{FAULT + 3}" for scope in scopes)
+
+
+def test_a_lost_batch_is_not_paged_again_when_its_parcels_are_overdue_end_to_end() -> None:
+    (one,) = everything(after(15, shop(lambda day, _, forwarder, __: (day, forwarder) == (FAULT, "grey"), each=20)))
+    assert one.scope == f"batch||||grey-{FAULT}"

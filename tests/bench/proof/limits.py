@@ -5,12 +5,13 @@ divergence between leaving with the true hazard h₁ and with the usual one h₀
 
     I(t) = v · Σ_a S(a, t) · kl(h₁(a, t), h₀(a)),   kl(p, q) = p ln(p/q) + (1 − p) ln((1 − p)/(1 − q))
 
-with v parcels a day and S the share still there. What moves at 1/k of its pace since day 0 has done the work
-(a − t) + t/k at age a > t, and its hazard is that of the usual stage after that work; parcels that vanish are a share
-that never leaves. Summed over stages and days this is the expected log-likelihood ratio t days after the start. A test
-whose mean time between false alarms is A days cannot, to first order, detect before it reaches ln A (Lorden, *Annals of
-Mathematical Statistics* 42 (1971) 1897; Tartakovsky, Nikiforov and Basseville, *Sequential Analysis*, 2014, chapter 8).
-Calendar, shocks that parcels share, reporting lag and unseen scans are left out: they only make it later.
+with v parcels a day and S the share still there. What moves at 1/k of its pace since day 0 has done the work (a − t)
++ t/k at age a > t, and its hazard is that of the usual stage after that work; parcels that vanish are a share that
+never leaves; what is sent to a wrong country leaves its way for good when it is scanned there. Summed over stages and
+days this is the expected log-likelihood ratio t days after the start. A test whose mean time between false alarms is
+A days cannot, to first order, detect before it reaches ln A (Lorden, *Annals of Mathematical Statistics* 42 (1971)
+1897; Tartakovsky, Nikiforov and Basseville, *Sequential Analysis*, 2014, chapter 8). Calendar, shocks that parcels
+share, reporting lag and unseen scans are left out: they only make it later.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ LN_A = Params().page_ln_m
 MOST_DAYS = 200
 #: The simulator's shares of lost parcels that vanish after acceptance, departure and arrival.
 LOST_AFTER = (0.2, 0.4, 0.4)
+#: And so much of its way to the right country a parcel takes until it is scanned in a wrong one.
+ASTRAY_AFTER = 0.7
 AGES = 150
 _cdf = np.vectorize(NormalDist().cdf)
 
@@ -72,6 +75,9 @@ def _stage(channel: Channel, plant: Plant, stage: int) -> Floats | None:
             share = LOST_AFTER[stage - 1]
             usual = staying(channel, stage, np.arange(AGES + 1.0))
             return lost(usual, channel.chances["loss"] * share, effect.probability * share)
+        if isinstance(effect, Rate) and effect.what == "misroute" and stage == 2:
+            usual = staying(channel, stage, np.arange(AGES + 1.0) / ASTRAY_AFTER)
+            return astray(usual, channel.chances["misroute"], effect.probability)
     return None
 
 
@@ -95,7 +101,19 @@ def lost(usual: Floats, before: float, after: float) -> Floats:
     ``usual``: share of those that do not vanish still in the stage at ages 0, 1, … In the end each parcel told
     kl(after, before).
     """
-    s0, s1 = (p + (1 - p) * usual for p in (before, after))
+    return _told(*(p + (1 - p) * usual for p in (before, after)))
+
+
+def astray(usual: Floats, before: float, after: float) -> Floats:
+    """What one parcel a day tells of a chance to go astray that went from ``before`` to ``after``, by day since then.
+
+    ``usual``: share of those that go astray not scanned abroad yet at ages 0, 1, …
+    """
+    return _told(*(1 - p * (1 - usual) for p in (before, after)))
+
+
+def _told(s0: Floats, s1: Floats) -> Floats:
+    """Likewise of any two shares still there at ages 0, 1, …, before and after."""
     told = s1[:-1] * divergence(1 - s1[1:] / s1[:-1], 1 - s0[1:] / s0[:-1])
     out: Floats = np.concatenate((np.cumsum(told), np.full(MOST_DAYS, told.sum())))[:MOST_DAYS]
     return out
