@@ -17,6 +17,7 @@ members that are well count against their group (``Group.fit``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -32,9 +33,10 @@ from monitor.core.channel import CLOCKS_JUDGED, LN_PRIOR, no_evidence
 from monitor.core.facets import AGES
 from monitor.core.scope import groups_of
 from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, tempering_of_all, trail_with
-from monitor.core.verdict import Judged, say
+from monitor.core.verdict import Judged, say_all
 
 SEASONED_DAYS: Final = 35  # days after which the weeks of a group count for its φ
+AT_ONCE: Final = 2048  # members that are worked on together: what is known of them stays in the cache of a processor
 
 
 class Group(Struct):
@@ -69,6 +71,10 @@ class Membership:
         self.sizes = [len(members[scope]) for scope in self.scopes]
         self.group: Ints = np.repeat(np.arange(len(self.sizes)), self.sizes)
         self.starts: Ints = np.cumsum([0, *self.sizes[:-1]], dtype=np.int64)
+        bounds = [*self.starts.tolist(), len(self.rows)]
+        cuts = [*np.flatnonzero(np.diff(self.starts // AT_ONCE, prepend=-1)).tolist(), len(self.sizes)]
+        #: Groups that are worked on together, and their members: slices of ``scopes`` and of ``rows``.
+        self.parts = [(slice(a, b), slice(bounds[a], bounds[b])) for a, b in pairwise(cuts)]
         self._of: dict[int, list[str]] = {}
         for scope in self.scopes:
             for row in members[scope]:
@@ -166,13 +172,22 @@ def judge_groups(
     """
     if not membership.scopes:
         return {}
-    rows, group, starts = membership.rows, membership.group, membership.starts
     active = _active(found, membership, explained)
-    raw, number = without_the_best(found.raw[rows], found.before[rows], active, group, starts)
-    exits: Floats = np.add.reduceat(found.exits[rows] * active, starts)
-    expected: Floats = np.add.reduceat(found.expected[rows] * active, starts)
+    shape = len(membership.scopes), CLOCKS_JUDGED
+    raw, lately = np.empty((2, *shape, len(ev.ALTERNATIVES)))
+    exits, expected = np.empty((2, *shape))
+    number, special = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=bool)
+    for some, members in membership.parts:
+        rows, on = membership.rows[members], active[members]
+        starts = membership.starts[some] - members.start
+        raw[some], number[some] = without_the_best(
+            found.raw[rows], found.before[rows], on, membership.group[members] - some.start, starts
+        )
+        exits[some] = np.add.reduceat(found.exits[rows] * on, starts)
+        expected[some] = np.add.reduceat(found.expected[rows] * on, starts)
+        special[some] = np.logical_or.reduceat(on & found.special[rows], starts)
+        lately[some] = np.add.reduceat(np.where(on[..., None], found.lately[rows], 0.0), starts)
     expected = expected.round(9)
-    special = np.logical_or.reduceat(active & found.special[rows], starts)
     states = [groups.get(scope) or new_group() for scope in membership.scopes]
     spread = stacked([state.spread for state in states])
     trail = stacked([state.trail for state in states])
@@ -186,20 +201,19 @@ def judge_groups(
     seasoned = np.array([state.judged_days >= SEASONED_DAYS for state in states])
     end_of_week(spread, exits, expected, day, seasoned & (mixed <= learn_ln_m), cv2)
     trail = trail_with(trail, expected)
-    fit = np.add.reduceat(np.where(active[..., None], found.lately[rows], 0.0), starts)
-    fits = np.round(fit.reshape(len(fit), -1).max(axis=-1), 6).tolist()
-    judged_at_all = [bool(row.any()) for row in judged]
-    members = [bool(row.any()) for row in number]
+    fits = np.round(lately.reshape(len(lately), -1).max(axis=-1), 6).tolist()
+    heard = number.max(axis=-1).tolist()
+    verdicts = say_all(evidence, ln_m)
     out: dict[str, Judged] = {}
     for i, scope in enumerate(membership.scopes):
-        if not members[i]:
+        if not heard[i]:
             continue
         state = states[i]
         state.spread, state.trail, state.evidence = spread[i], trail[i], evidence[i]
         state.judged_days += 1
-        if judged_at_all[i]:
+        if heard[i] > 1:
             state.before, state.ln_m, state.fit = state.ln_m, ln_m[i], fits[i]
-            out[scope] = say(state.evidence, state.ln_m)
+            out[scope] = verdicts[i]
         groups[scope] = state
     return out
 
