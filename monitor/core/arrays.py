@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +14,13 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def stacked(arrays: Sequence[NDArray[Scalar]]) -> NDArray[Scalar]:
     """Arrays of one shape (one or more) along a new first axis: as ``np.stack``, without its work for each array."""
     return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
+
+
+def unstack(rows: NDArray[Scalar], arrays: Iterable[NDArray[Scalar]]) -> None:
+    """Write ``rows`` into arrays of the shape of a row, the inverse of :func:`stacked`: so no array of many nodes stays
+    in memory because of one of them."""
+    for array, row in zip(arrays, rows, strict=True):
+        array[...] = row
 
 
 def fixed(array: NDArray[Scalar]) -> NDArray[Scalar]:

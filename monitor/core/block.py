@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
-from monitor.core.arrays import stacked
-from monitor.core.baseline import Floats, p95_days
+from monitor.core.arrays import stacked, unstack
+from monitor.core.baseline import Floats, Ints, p95_days
 from monitor.core.channel import LN_PRIOR, TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
 from monitor.core.facets import AGES, DAYS_KEPT
@@ -55,7 +55,8 @@ class Block:
         self.day, self.rows, self.params, self.seasoned = day, rows, params, seasoned
         self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
-        self.exits, self.at_risk = self._take()
+        self.exits, self.at_risk, cohorts = self._take()
+        self.handed = cohorts[:, :DAYS_KEPT].sum(axis=-1)
         self.increments, self.factor = increments, factor
         self.margin: Floats = np.full(factor.shape, params.margin)
         self.special = np.zeros(factor.shape, dtype=bool)
@@ -65,7 +66,7 @@ class Block:
             without_unseen(channel, at_risk_, exits)
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
-        learnt = stacked([ch.tally[0].sum(axis=-1) for ch in self.channels])
+        learnt = stacked([ch.tally[0] for ch in self.channels]).sum(axis=-1)
         at_risk = self.at_risk.sum(axis=-1) > 0
         self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
         rates, known = rare
@@ -77,7 +78,7 @@ class Block:
             events,
             counts,
             self.at_risk,
-            self._cohorts,
+            cohorts,
             rates,
             known,
             params.margin,
@@ -86,8 +87,9 @@ class Block:
         self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
         self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise
 
-    def _take(self) -> tuple[Floats, Floats]:
-        """Book the day's entries, exits and censorings; the exits and the parcels that were at risk."""
+    def _take(self) -> tuple[Floats, Floats, Ints]:
+        """Book the day's entries, exits and censorings; the exits, the parcels that were at risk, and those registered,
+        ``[channel, age]``."""
         booked = [channel.booked.pop(self.day, {}) for channel in self.channels]
         cells = np.fromiter(chain.from_iterable(booked), dtype=np.int64)
         counts = np.fromiter(chain.from_iterable(day.values() for day in booked), dtype=np.int64)
@@ -108,14 +110,15 @@ class Block:
         aged = np.zeros_like(left)
         aged[..., 1:] = left[..., :-1]
         aged[..., -1] += left[..., -1]
-        for channel, row in zip(self.channels, aged, strict=True):
-            channel.risk = row
-        self._cohorts = stacked([ch.cohorts for ch in self.channels])
+        unstack(aged, [ch.risk for ch in self.channels])
+        cohorts = stacked([ch.cohorts for ch in self.channels])
         new = enters & (clock == 0) & (age < self.ages)
-        np.add.at(self._cohorts, (rows[new], age[new]), counts[new])
-        for channel, cohorts in zip(self.channels, self._cohorts, strict=True):
-            channel.cohorts = np.concatenate(([0], cohorts[:-1]))
-        return exits[..., :-1].astype(np.float64), np.maximum(risk - censored, 0)[..., :-1].astype(np.float64)
+        np.add.at(cohorts, (rows[new], age[new]), counts[new])
+        older = np.zeros_like(cohorts)
+        older[:, 1:] = cohorts[:, :-1]
+        unstack(older, [ch.cohorts for ch in self.channels])
+        at_risk = np.maximum(risk - censored, 0)
+        return exits[..., :-1].astype(np.float64), at_risk[..., :-1].astype(np.float64), cohorts
 
     def _lay_ghosts(self) -> None:
         """Leave out those that are taken to have left while their feed was silent, and their exits when they show.
@@ -173,18 +176,18 @@ class Block:
         joint = [(of[:, UNDERWAY] * under).sum(axis=1, keepdims=True) for of in (exits, self.expected)]
         self.all_exits: Floats = np.concatenate((exits, rare.seen, joint[0]), axis=1)
         self.all_expected: Floats = np.concatenate((self.expected, rare.expected, joint[1]), axis=1).round(9)
-        week = stacked([ch.trail.sum(axis=-1) for ch in self.channels])
-        ell = self.raw / tempering_of_all(cv2 + SPECIAL_CV2 * self.all_special, week)[..., None]
+        trail = stacked([ch.trail for ch in self.channels])
+        ell = self.raw / tempering_of_all(cv2 + SPECIAL_CV2 * self.all_special, trail.sum(axis=-1))[..., None]
         state = stacked([ch.evidence for ch in self.channels])
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
         ln_m = ev.mixture(state[:, ev.LN_M], LN_PRIOR)
         self._verdicts = say_all(state, ln_m.tolist())
-        self.lately = state[:, LATELY]
-        for channel, row, verdict in zip(self.channels, state, self._verdicts, strict=True):
-            channel.evidence = row
+        self.lately = state[:, LATELY].copy()
+        unstack(state, [ch.evidence for ch in self.channels])
+        for channel, verdict in zip(self.channels, self._verdicts, strict=True):
             channel.ln_m = verdict.ln_m
-        self._advance(cv2)
+        self._advance(cv2, trail)
 
     def _joint(self, raw: Floats, judged: NDArray[np.bool_]) -> Floats:
         """Untempered ℓ of the stages after departure together, ``[channel, 1, alternative]``: the sum of theirs.
@@ -197,20 +200,20 @@ class Block:
             joint[..., ev.LOST] += told[:, [NOT_RECEIVED], LOST_TIMES]
         return joint
 
-    def _advance(self, cv2: Floats) -> None:
-        """What is kept of the day whatever the verdict: dispersion, trailing week, P95, days judged."""
+    def _advance(self, cv2: Floats, trail: Floats) -> None:
+        """What is kept of the day whatever the verdict: dispersion, ``trail``ing week, P95, days judged."""
         channels = self.channels
         p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
         expected = self.all_expected
-        trail = trail_with(stacked([ch.trail for ch in channels]), expected)
+        trail = trail_with(trail, expected)
         spread = stacked([ch.spread for ch in channels])
         counts = [ch.judged_days >= WARM_UP_DAYS and ch.ln_m <= self.params.learn_ln_m for ch in channels]
         told = ~self.held[:, None]
         end_of_week(spread, self.all_exits * told, expected * told, self.day, np.array(counts), cv2)
-        for channel, days, week, moments in zip(channels, p95, trail, spread, strict=True):
+        unstack(trail, [ch.trail for ch in channels])
+        unstack(spread, [ch.spread for ch in channels])
+        for channel, days in zip(channels, p95, strict=True):
             channel.p95 = days
-            channel.trail = week
-            channel.spread = moments
             channel.judged_days += 1
 
     def learn(self, allowed: Sequence[bool]) -> None:
@@ -220,23 +223,26 @@ class Block:
             return
         some = [self.channels[int(i)] for i in rows]
         weekday = self.day % 7
-        plain = (self.at_risk[rows] * -np.expm1(-self.increments[rows])).sum(axis=-1)
         keep = 0.5 ** (1.0 / HALF_LIFE_DAYS)
         told = rows[~self.held[rows]]
         self.rare.learn(told, keep, self.exits[:, END_TO_END].sum(axis=-1).astype(np.int64))
-        tally = stacked([ch.tally for ch in some]) * keep
+        exits, at_risk, increments = self.exits, self.at_risk, self.increments
+        if rows.size < len(self.rows):  # as a rule all learn, and nothing needs be copied
+            exits, at_risk, increments = exits[rows], at_risk[rows], increments[rows]
+        plain = (at_risk * -np.expm1(-increments)).sum(axis=-1)
         plain_days = ~self.special[rows]  # slow holidays are not what a channel is like
-        tally[:, 0] += self.exits[rows] * plain_days[..., None]
-        tally[:, 1] += self.at_risk[rows] * plain_days[..., None]
-        tally = np.round(tally, 9)
+        tally = stacked([ch.tally for ch in some])
+        tally *= keep
+        tally[:, 0] += exits * plain_days[..., None]
+        tally[:, 1] += at_risk * plain_days[..., None]
+        tally.round(9, out=tally)
         by_weekday = stacked([ch.weekday for ch in some])
         seasoned = np.array([ch.judged_days > WEEKDAYS_FROM_DAY for ch in some])[:, None] & plain_days
-        for row, today in ((0, self.exits[rows].sum(axis=-1)), (1, plain)):
+        for row, today in ((0, exits.sum(axis=-1)), (1, plain)):
             old = by_weekday[:, row, :, weekday]
             by_weekday[:, row, :, weekday] = np.where(seasoned, np.round(old * WEEKDAY_KEEP + today, 9), old)
-        for channel, learnt, factors in zip(some, tally, by_weekday, strict=True):
-            channel.tally = learnt
-            channel.weekday = factors
+        unstack(tally, [ch.tally for ch in some])
+        unstack(by_weekday, [ch.weekday for ch in some])
 
     def tell(self, found: Day) -> None:
         """Lay the day's figures into ``found``."""
@@ -249,7 +255,7 @@ class Block:
         found.lately[self.rows] = self.lately
         scale = (1 - self.margin[:, 0]) * self.factor[:, 0]
         found.first[self.rows] = (self.increments[:, 0] * scale[:, None])[:, :AGES]
-        found.handed[self.rows] = self._cohorts[:, :DAYS_KEPT].sum(axis=-1)
+        found.handed[self.rows] = self.handed
 
     def verdicts(self) -> list[Judged | None]:
         """For each channel with something judged: ln M, and the clock and alternative that say most."""

@@ -50,21 +50,32 @@ LEAST: Final = -1.0
 
 def cumulated(increments: Floats) -> Floats:
     """The cumulative hazard H₀ at the beginning of each age and at the end of the last, ``[…, age + 1]``."""
-    return np.concatenate((np.zeros((*increments.shape[:-1], 1)), np.cumsum(increments, axis=-1)), axis=-1)
+    out = np.zeros((*increments.shape[:-1], increments.shape[-1] + 1))
+    np.cumsum(increments, axis=-1, out=out[..., 1:])
+    return out
 
 
 def stretched(increments: Floats, k: float) -> Floats:
     """Increments of the cumulative hazard when every duration is ``k`` times as long: H₀((a+1)/k) − H₀(a/k)."""
-    return _stretched(cumulated(increments), k)
+    ages = increments.shape[-1]
+    rows, age = np.divmod(np.arange(increments.size), ages)
+    return _stretched(cumulated(increments), rows * (ages + 1), age, k).reshape(increments.shape)
 
 
-def _stretched(total: Floats, k: float) -> Floats:
+def _stretched(total: Floats, begin: Ints, age: Ints, k: float) -> Floats:
+    """The same for some cells: of the rows of ``total`` (H₀) that ``begin`` at these places of it, each at one ``age``;
+    all ``[cell]``."""
     last = total.shape[-1] - 1
     where = np.arange(last + 1) / k
     low = np.floor(where).astype(np.int64)
-    at = np.take(total, low, axis=-1)
-    at += (np.take(total, np.minimum(low + 1, last), axis=-1) - at) * (where - low)
-    return np.diff(at, axis=-1)
+    high, part, flat = np.minimum(low + 1, last), where - low, total.ravel()
+
+    def at(some: Ints) -> Floats:
+        below = flat[begin + low[some]]
+        found: Floats = below + (flat[begin + high[some]] - below) * part[some]
+        return found
+
+    return at(age + 1) - at(age)
 
 
 def log_likelihood_ratios(
@@ -83,10 +94,10 @@ def log_likelihood_ratios(
     clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
     """
     ages, nodes = increments.shape[-1], increments.shape[:2]
-    exits = np.maximum(exits, 0.0)
     cells = np.flatnonzero((at_risk > 0) | (exits > 0))  # all others say nothing
-    row = cells // ages
-    j = exits.ravel()[cells]
+    row, age = np.divmod(cells, ages)
+    begin = cells + row  # a bound more than ages in every row
+    j = np.maximum(exits.ravel()[cells], 0.0)
     stay = np.maximum(at_risk.ravel()[cells] - j, 0.0)
     factor = scale.ravel()[row]
     x = increments.ravel()[cells] * factor
@@ -107,12 +118,10 @@ def log_likelihood_ratios(
     for i, rho in enumerate(factors):
         out[..., i] = gain(rho * x[left]) + (1 - rho) * base
     for i, k in enumerate(stretches, start=len(factors)):
-        y = np.clip(_stretched(total, k).ravel()[cells] * factor, 1e-12, MOST * x)
+        y = np.clip(_stretched(total, begin - age, age, k) * factor, 1e-12, MOST * x)
         out[..., i] = gain(y[left]) + base - sums(stay * y, row)
-    begin = cells + row  # a bound more than ages in every row
     for i, p in enumerate(losses, start=len(factors) + len(stretches)):
-        survival = np.exp(-total).ravel()
-        share = p + (1 - p) * survival[begin], p + (1 - p) * survival[begin + 1]
+        share = [p + (1 - p) * np.exp(-total.ravel()[place]) for place in (begin, begin + 1)]
         y = np.clip(np.log(share[0] / share[1]) * factor, 1e-12, x)
         out[..., i] = gain(y[left]) + base - sums(stay * y, row)
     return out

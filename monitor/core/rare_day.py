@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.core import cells as c
 from monitor.core import evidence as ev
-from monitor.core.arrays import stacked
+from monitor.core.arrays import stacked, unstack
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.rare import AT_RISK, COMPLAINTS, DELIVERED, MISROUTE, RARE, TIMES, bands_of, is_transit
@@ -83,8 +83,8 @@ class RareDay:
         today = np.stack((self.events[rows], self.at_risk[rows]), axis=1)
         today[[channel.judged_days <= ROUTES_AFTER_DAYS for channel in some], :, MISROUTE] = 0.0
         learnt = np.round(stacked([channel.rare for channel in some]) * keep + today, 9)
-        for channel, tally, arrived in zip(some, learnt, delivered[rows].tolist(), strict=True):
-            channel.rare = tally
+        unstack(learnt, [channel.rare for channel in some])
+        for channel, arrived in zip(some, delivered[rows].tolist(), strict=True):
             if arrived:
                 channel.routes[DELIVERED] = channel.routes.get(DELIVERED, 0) + arrived
         for row, country, n in self._abroad:
