@@ -93,8 +93,9 @@ def durations(channels: Mapping[str, Channel]) -> dict[str, Duration]:
     if not names:
         return {}
     some = [channels[name] for name in names]
-    hazards = StageHazards(names, [one.tally for one in some])(np.arange(len(names)))[:, END_TO_END]
-    days, variance = usual_duration(hazards, np.stack([one.tally[1, END_TO_END] for one in some]))
+    tallies = [one.tally[:, [END_TO_END]] for one in some]
+    hazards = StageHazards(names, tallies)(np.arange(len(names)))[:, 0]
+    days, variance = usual_duration(hazards, np.stack([tally[1, 0] for tally in tallies]))
     cv2 = cv2_of(np.stack([one.spread for one in some]))[:, END_TO_END]
     phi = tempering(cv2, np.stack([one.trail[END_TO_END].sum() for one in some]))
     rounded = zip(np.round(days, 6).tolist(), np.round(variance * phi, 6).tolist(), strict=True)

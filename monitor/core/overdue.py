@@ -21,13 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Final
 
 import numpy as np
 
 from monitor.core import cells as c
-from monitor.core.arrays import stacked
+from monitor.core.arrays import stacked, unstack
 from monitor.core.baseline import Floats
 from monitor.core.channel import Channel
 from monitor.core.lateness import COMPLAINED, FIRST, OPEN, PLACES, ROWS, STAYED, WAITED
@@ -85,11 +85,12 @@ def usual_of(channels: Sequence[Channel]) -> Usual:
 
 def pass_midnight(channels: Sequence[Channel], today: int) -> list[bool]:
     """Learn the day that ends as the UTC day ``today`` begins; in place. Which channels have changed."""
+    if not channels:
+        return []
     open_now = _open_by_lateness(channels, today)
-    busy = [
-        bool(now.any() or channel.missed or channel.overdue[OPEN].any())
-        for channel, now in zip(channels, open_now, strict=True)
-    ]
+    missed = np.array([bool(channel.missed) for channel in channels], dtype=bool)
+    open_before = stacked([channel.overdue[OPEN] for channel in channels])
+    busy: list[bool] = (missed | open_now.any(axis=1) | open_before.any(axis=1)).tolist()
     rows = np.flatnonzero(busy)
     if not rows.size:
         return busy
@@ -121,8 +122,8 @@ def pass_midnight(channels: Sequence[Channel], today: int) -> list[bool]:
     for row, learnt in ((WAITED, before), (STAYED, stayed), (COMPLAINED, complaints)):
         state[:, row] = np.round(state[:, row] * KEEP + learnt, 9)
     state[:, OPEN] = now
-    for channel, overdue, sums in zip(some, state, pace, strict=True):
-        channel.overdue, channel.pace = overdue, sums
+    unstack(state, [channel.overdue for channel in some])
+    unstack(pace, [channel.pace for channel in some])
     return busy
 
 
@@ -146,7 +147,8 @@ def look_ahead(channels: Sequence[Channel], usual: Usual, days: int) -> Outlook:
 def _open_by_lateness(channels: Sequence[Channel], today: int) -> Floats:
     """Parcels promised and not delivered, ``[channel, lateness]``."""
     keys = [c.PROMISED_OPEN << 40 | today - FIRST - place for place in range(PLACES)]
-    return np.array([list(map(channel.life.get, keys, repeat(0))) for channel in channels], dtype=np.float64)
+    open_now = chain.from_iterable(map(channel.life.get, keys, repeat(0)) for channel in channels)
+    return np.fromiter(open_now, dtype=np.float64, count=len(channels) * PLACES).reshape(-1, PLACES)
 
 
 def _stay(state: Floats, usual: Usual) -> Floats:

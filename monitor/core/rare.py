@@ -69,15 +69,20 @@ def hazards(tally: Floats, parents: Ints) -> tuple[Floats, NDArray[np.bool_]]:
     expected = r * whole
     rates, known = np.empty_like(o), np.empty(o.shape, dtype=bool)
     for clock, parent in enumerate(parents):
-        shape = int(parent.max()) + 1, o.shape[-1]
-        seen_of, due_of = np.zeros(shape), np.zeros(shape)
-        np.add.at(seen_of, parent, o[:, clock])
-        np.add.at(due_of, parent, expected[:, clock])
+        seen_of, due_of = _sums_by(parent, o[:, clock]), _sums_by(parent, expected[:, clock])
         above = _theta(seen_of, due_of, KAPPA[0])[parent]
         own = _theta(o[:, clock].sum(axis=-1), (expected[:, clock] * above).sum(axis=-1), KAPPA[1])
         rates[:, clock] = np.clip(whole[clock] * above * own[:, None], LOWEST, HIGHEST)
         known[:, clock] = np.maximum(seen_of, due_of)[parent] >= ENOUGH
     return rates, known
+
+
+def _sums_by(parent: Ints, values: Floats) -> Floats:
+    """Sums of ``values`` ``[channel, band]`` by the ``parent`` of each channel, in the order of the channels."""
+    bands = values.shape[-1]
+    place = parent[:, None] * bands + np.arange(bands)
+    sums: Floats = np.bincount(place.ravel(), weights=values.ravel()).astype(np.float64, copy=False)
+    return sums.reshape(-1, bands)
 
 
 def _theta(seen: Floats, expected: Floats, kappa: float) -> Floats:
