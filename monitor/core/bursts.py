@@ -189,6 +189,8 @@ class Bursts:
 
     def _judge(self, name: str, day: int, at_us: int, severity: str, stock: StockOf) -> None:
         facet = self._facets[name]
+        if sum(facet.days.get(d, 0) for d in range(day - WINDOW_DAYS + 1, day + 1)) < LEAST:
+            return  # too few for a burst of a day, and of days together
         incident = self._incidents.get(self._open.get((name, "complaints"), ""))
         if incident is not None and day - incident.since_day >= RELEARN_DAYS:
             return

@@ -124,10 +124,13 @@ def prune(name: str, facet: Facet, window: int, open_day: int) -> bool:
 
     Of a batch on a channel nothing is left when all its parcels have had their first scan.
     """
-    facet.days = {day: n for day, n in facet.days.items() if day > window}
-    facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
-    facet.raised = [day for day in facet.raised if day > window]
-    if name.startswith("batch|") and channel_in(name) != "||" and not facet.waits:
+    if facet.days and min(facet.days) <= window:
+        facet.days = {day: n for day, n in facet.days.items() if day > window}
+    if facet.booked and (min(facet.booked) < open_day or not all(facet.booked.values())):
+        facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
+    if facet.raised:
+        facet.raised = [day for day in facet.raised if day > window]
+    if name.startswith("batch|") and not facet.waits and channel_in(name) != "||":
         facet.days = {}
     return not (facet.days or facet.raised or facet.waits)
 

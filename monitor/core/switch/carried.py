@@ -93,13 +93,15 @@ def _merge(known: dict[int, list[int]], place: int, more: Iterable[int]) -> None
 
 def prune(carriage: Carriage, today: int) -> bool:
     """Forget what is too old on ``today``; whether anything was forgotten."""
-    before = sum(map(len, (*carriage.days.values(), *carriage.weeks.values())))
-    carriage.days = _since(carriage.days, today - LANE_DAYS)
-    carriage.weeks = _since(carriage.weeks, today // 7 - WEEKS_KEPT)
-    return before != sum(map(len, (*carriage.days.values(), *carriage.weeks.values())))
+    days, weeks = carriage.days, carriage.weeks
+    carriage.days, carriage.weeks = _since(days, today - LANE_DAYS), _since(weeks, today // 7 - WEEKS_KEPT)
+    return carriage.days is not days or carriage.weeks is not weeks
 
 
 def _since(sums: Sums, bound: int) -> Sums:
+    """What is of after ``bound``: ``sums`` itself, if all is."""
+    if all(days and min(days) > bound for days in sums.values()):
+        return sums
     kept = {name: {at: entry for at, entry in days.items() if at > bound} for name, days in sums.items()}
     return {name: days for name, days in kept.items() if days}
 
