@@ -188,15 +188,15 @@ class Bursts:
     # -- bursts ------------------------------------------------------------------------------------------------
 
     def _judge(self, name: str, day: int, at_us: int, severity: str, stock: StockOf) -> None:
-        facet = self._facets[name]
-        if sum(facet.days.get(d, 0) for d in range(day - WINDOW_DAYS + 1, day + 1)) < LEAST:
-            return  # too few for a burst of a day, and of days together
+        facet, spans = self._facets[name], (1,) if name == ALL else (1, WINDOW_DAYS)
+        if sum(facet.days.get(d, 0) for d in range(day - spans[-1] + 1, day + 1)) < LEAST:
+            return
         incident = self._incidents.get(self._open.get((name, "complaints"), ""))
         if incident is not None and day - incident.since_day >= RELEARN_DAYS:
             return
         counts = self._without_named(facet.days) if name == ALL else facet.days
         least = ALL_CV2 if name == ALL else CUSTOMER_CV2
-        for days in (1,) if name == ALL else (1, WINDOW_DAYS):
+        for days in spans:
             first = day - days + 1
             base = [d for d in range(first - BASE_DAYS - 1, first - 1) if d not in facet.raised]
             seen, history = sum(counts.get(d, 0) for d in range(first, day + 1)), [counts.get(d, 0) for d in base]

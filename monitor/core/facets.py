@@ -52,11 +52,6 @@ class Facet(Struct):
     hands: dict[int, int] = {}  # of a batch as a whole: number of a forwarder → its parcels; none without a forwarder
 
     @property
-    def entries(self) -> int:
-        """How many days and cells it remembers: less after something was forgotten."""
-        return len(self.days) + len(self.booked) + len(self.raised)
-
-    @property
     def waits(self) -> bool:
         """Whether parcels wait for a first scan, or may have had it on a day to be judged."""
         return bool(self.booked) or any(self.risk)
@@ -120,7 +115,7 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
 
 
 def prune(name: str, facet: Facet, window: int, open_day: int) -> bool:
-    """Forget days up to ``window`` and cells that are judged; whether nothing is left.
+    """Forget days up to ``window`` and cells that are judged; whether nothing is left. What keeps all is left alone.
 
     Of a batch on a channel nothing is left when all its parcels have had their first scan.
     """
@@ -128,7 +123,7 @@ def prune(name: str, facet: Facet, window: int, open_day: int) -> bool:
         facet.days = {day: n for day, n in facet.days.items() if day > window}
     if facet.booked and (min(facet.booked) < open_day or not all(facet.booked.values())):
         facet.booked = {day: cells for day, cells in facet.booked.items() if day >= open_day and cells}
-    if facet.raised:
+    if facet.raised and facet.raised[0] <= window:
         facet.raised = [day for day in facet.raised if day > window]
     if name.startswith("batch|") and not facet.waits and channel_in(name) != "||":
         facet.days = {}

@@ -269,16 +269,17 @@ class Judging:
         window = today - self.params.kept_days
         for name in sorted(self.facets):
             facet = self.facets[name]
-            before = facet.entries
+            days, booked, raised = facet.days, facet.booked, facet.raised
             if prune_facet(name, facet, today - DAYS_KEPT, self.header.open_day):
                 del self.facets[name]
                 self._bursts.forget(name)
                 self._pairs_changed(name)
-            elif facet.entries != before:  # a table writes what is set
+            elif facet.days is not days or facet.booked is not booked or facet.raised is not raised:
+                # a table writes what is set
                 self.facets[name] = facet
         for name in self.members().names:
             channel = self.channels[name]
-            if any(cohort <= window for cohort in channel.recent):
+            if channel.recent and min(channel.recent) <= window:
                 prune(channel, window)
                 self.channels[name] = channel
 
