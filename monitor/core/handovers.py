@@ -152,14 +152,11 @@ class Handovers:
     def _weigh(self, day: int, facets: list[Facet], channel: Ints, found: Day) -> tuple[Day, Floats]:
         """Take the day from the pairs. The material of their groups, and the expected events ``[pair, clock]``."""
         n = len(facets)
-        risk, exits, gone = (np.zeros((n, AGES)) for _ in range(3))
+        risk: Floats = np.array([facet.risk or [0] * AGES for facet in facets], dtype=np.float64)
+        exits, gone = np.zeros((2, n, AGES))
         boxes = np.zeros(n)
-        handed = np.zeros(n)
+        handed: Floats = np.array([sum(facet.days.values()) for facet in facets], dtype=np.float64)
         for i, facet in enumerate(facets):
-            if not facet.risk:
-                facet.risk = [0] * AGES
-            handed[i] = sum(facet.days.values())
-            risk[i] = facet.risk
             for key, count in facet.booked.pop(day, {}).items():
                 kind, entry, last = c.split(key)
                 age = day - entry
@@ -188,8 +185,7 @@ class Handovers:
             told.raw[:, place] = np.where(told.judged[:, place, None], raw, 0.0)
             told.exits[:, place] = seen
             told.expected[:, place] = due[:, PLACES.index(place)]
-        for i, facet in enumerate(facets):
-            _advance(facet, told, i, due[i])
+        _advance(facets, told, due)
         return told, np.array([facet.due for facet in facets])
 
     def _is_alone(
@@ -239,14 +235,18 @@ class Handovers:
         self._put(incident, incident.revision != before)
 
 
-def _advance(facet: Facet, told: Day, i: int, due: Floats) -> None:
-    """The pair's CUSUM and its expected events of the last days, with today's; ``told`` gets the CUSUM before."""
-    size = len(ev.ALTERNATIVES)
-    cusum = facet.cusum or [0.0] * size * len(PLACES)
-    today = told.raw[i, PLACES, :].ravel().tolist()
-    told.before[i, PLACES, :] = np.array(cusum).reshape(len(PLACES), size)
-    facet.cusum = [round(max(a + b, 0.0), 9) for a, b in zip(cusum, today, strict=True)]
-    facet.due = [round(ev.KEEP * a + b, 9) for a, b in zip(facet.due or [0.0] * len(PLACES), due.tolist(), strict=True)]
+def _advance(facets: list[Facet], told: Day, due: Floats) -> None:
+    """The CUSUM of every pair and its expected events of the last days, with today's ``[pair, clock]``; ``told`` gets
+    the CUSUM before."""
+    shape = len(facets), len(PLACES), len(ev.ALTERNATIVES)
+    nothing = [0.0] * shape[1] * shape[2]
+    before = np.array([facet.cusum or nothing for facet in facets]).reshape(shape)
+    told.before[:, PLACES] = before
+    cusum = np.maximum(before + told.raw[:, PLACES], 0.0).reshape(len(facets), -1)
+    lately = ev.KEEP * np.array([facet.due or nothing[: len(PLACES)] for facet in facets]) + due
+    for facet, sums, expected in zip(facets, cusum.tolist(), lately.tolist(), strict=True):
+        facet.cusum = [round(one, 9) for one in sums]
+        facet.due = [round(one, 9) for one in expected]
 
 
 def _shows(facet: Facet, verdict: Judged) -> bool:
