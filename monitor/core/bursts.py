@@ -112,6 +112,7 @@ class Bursts:
         self._pairs: dict[str, set[str]] = {}  # scope of a customer → its scopes per channel
         for name in facets:
             self.know(name)
+        self._named = {name for name in self._pairs if name in facets and facets[name].raised}  # customers
         self._open = {(i.scope, i.mode): id_ for id_, i in incidents.items() if is_told(i) and not i.closed_us}
 
     @property
@@ -134,6 +135,7 @@ class Bursts:
         if kind == "customer":
             country, product, part, customer = rest.split("|", 3)
             self._pairs[customer_scope(customer)].discard(f"{country}|{product}|{part}")
+            self._named.discard(name)
 
     def is_hushed(self, day: int) -> bool:
         """Whether complaints of ``day`` are no evidence against a channel: there is a burst of all."""
@@ -209,6 +211,7 @@ class Bursts:
         if new:
             facet.raised = sorted([*facet.raised, *new])
             self._facets[name] = facet
+            self._named.add(name)
         if incident is None:
             key = c.COMPLAINT_DAY << 40
             concerned = self._channels if name == ALL else self._pairs[name]
@@ -223,10 +226,10 @@ class Bursts:
     def _without_named(self, days: Counts) -> Counts:
         """Complaints by day without those of customers on the days on which they alone explain a burst."""
         out = dict(days)
-        for name in self._pairs:
-            facet = self._facets.get(name)
-            for day in () if facet is None else facet.raised:
-                out[day] = max(out.get(day, 0) - facet.days.get(day, 0), 0)  # type: ignore[union-attr]
+        for name in sorted(self._named - {ALL}):
+            facet = self._facets[name]
+            for day in facet.raised:
+                out[day] = max(out.get(day, 0) - facet.days.get(day, 0), 0)
         return out
 
     def _is_alone(self, name: str, burst: Burst, base: list[int], days: int) -> bool:
