@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 from monitor.core.switch.book import NONE, Index, Offer, Rule, lapsed
 from monitor.core.switch.carried import Carriage, attributes
@@ -29,18 +30,29 @@ class LaneRules:
     ) -> None:
         self.country, self.product = lane.split("|")
         self._index, self._terms, self._at_us, self._today = index, terms, at_us, today
-        carried = list(carriages)
-        self.attributes = attributes(carried)
-        self._greatest = _greatest(carried)
+        self._carriages = list(carriages)
+        self.attributes = attributes(self._carriages)
+        self._offers: dict[str, tuple[list[Offer], Offer | None]] = {}
+
+    @cached_property
+    def _greatest(self) -> dict[str, int]:
+        return _greatest(self._carriages)
 
     def offer(self, part: str) -> Offer | None:
         """The offer that holds for a carrier part."""
-        return self._index.holding(self._index.offers(self.country, self.product, part))
+        return self._offered(part)[1]
+
+    def _offered(self, part: str) -> tuple[list[Offer], Offer | None]:
+        """The offers that speak for a carrier part, and the one that holds."""
+        found = self._offers.get(part)
+        if found is None:
+            offers = self._index.offers(self.country, self.product, part)
+            found = self._offers[part] = offers, self._index.holding(offers)
+        return found
 
     def ban(self, part: str) -> Ban | None:
         """Why a carrier part may not be used; None if it may. A refusal goes before a requirement."""
-        offers = self._index.offers(self.country, self.product, part)
-        offer = self._index.holding(offers)
+        offers, offer = self._offered(part)
         if offers and offer is None:
             return Ban(lapsed(offers, self._at_us), sorted({one.subject for one in offers}))
         if offer is not None:
