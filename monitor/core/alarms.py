@@ -42,6 +42,8 @@ NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
 RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
 #: Of groups with the same evidence and as many channels that show it, the first is named.
+#: A group of fewer channels needs as much evidence as one channel: there are many of them.
+FEW: Final = 4
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
 
@@ -225,7 +227,7 @@ class Alarms:
             (verdict.ln_m, scope)
             for scope, verdict in shared.items()
             if (
-                verdict.ln_m >= params.group_page_ln_m
+                verdict.ln_m >= (params.group_page_ln_m if len(membership.members(scope)) >= FEW else params.page_ln_m)
                 or (verdict.ln_m >= params.corroborate_ln_m and groups[scope].fit >= FIT)
             )
             and self._may_page(verdict)

@@ -12,14 +12,14 @@ from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.arrays import stacked, unstack
 from monitor.core.baseline import Floats, Ints, p95_days
-from monitor.core.channel import LN_PRIOR, TOO_LATE_FOR_EVIDENCE, Channel
+from monitor.core.channel import JOINT, LN_PRIOR, TOO_LATE_FOR_EVIDENCE, Channel
 from monitor.core.evidence import CUSUM, LATELY
 from monitor.core.facets import AGES, DAYS_KEPT
 from monitor.core.groups import Day
 from monitor.core.params import Params
 from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
-from monitor.core.spread import SPECIAL_CV2, end_of_week, tempering_of_all, trail_with
+from monitor.core.spread import OWN_SHARE, SPECIAL_CV2, end_of_week, tempering_of_all, trail_with
 from monitor.core.unseen import without_unseen
 from monitor.core.verdict import Judged, say_all
 from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
@@ -30,6 +30,8 @@ WARM_UP_DAYS = 35  # a clock is judged after so many days of its channel
 WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare with
 WARM_UP_EXITS = 10.0  # and so many exits learnt
 WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
+#: The margin is larger by DOUBT / √(exits learnt + DOUBT_EXITS): half the standard error of a baseline.
+DOUBT, DOUBT_EXITS, DOUBT_MOST = 0.5, 5.0, 0.35
 UNDERWAY = list(UNDERWAY_CLOCKS)
 NOT_RECEIVED = len(CLOCKS) + RARE.index("complaints")
 LOST_TIMES = TIMES.index(3.0)  # so many times as many complaints go with a loss
@@ -66,7 +68,7 @@ class Block:
             without_unseen(channel, at_risk_, exits)
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
-        learnt = stacked([ch.tally[0] for ch in self.channels]).sum(axis=-1)
+        self._learnt = learnt = stacked([ch.tally[0] for ch in self.channels]).sum(axis=-1)
         at_risk = self.at_risk.sum(axis=-1) > 0
         self.judged = at_risk & (days[:, None] >= WARM_UP_DAYS) & (learnt >= WARM_UP_EXITS)
         rates, known = rare
@@ -164,8 +166,9 @@ class Block:
         scale = (1 - self.margin) * self.factor
         rare = self.rare
         rare.judged[self.held] = False
-        slow = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
-        slow[..., ev.SHAPED] = np.where(self.special[..., None], 0.0, slow[..., ev.SHAPED])
+        slow, stayed, common = ev.weigh(self.at_risk, self.exits, self.increments, scale)
+        for told in (slow, stayed):
+            told[..., ev.SHAPED] = np.where(self.special[..., None], 0.0, told[..., ev.SHAPED])
         raw, exits = np.concatenate((slow, rare.ratios()), axis=1), self.exits.sum(axis=-1)
         judged = np.concatenate((self.judged, rare.judged), axis=1)
         under = self.judged[:, UNDERWAY]
@@ -177,7 +180,8 @@ class Block:
         self.all_exits: Floats = np.concatenate((exits, rare.seen, joint[0]), axis=1)
         self.all_expected: Floats = np.concatenate((self.expected, rare.expected, joint[1]), axis=1).round(9)
         trail = stacked([ch.trail for ch in self.channels])
-        ell = self.raw / tempering_of_all(cv2 + SPECIAL_CV2 * self.all_special, trail.sum(axis=-1))[..., None]
+        ell = self.raw - self._doubt(stayed, judged)
+        ell /= self._tempering(OWN_SHARE * cv2 + SPECIAL_CV2 * self.all_special, trail.sum(axis=-1), common)
         state = stacked([ch.evidence for ch in self.channels])
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
@@ -199,6 +203,24 @@ class Block:
         if self.seasoned:
             joint[..., ev.LOST] += told[:, [NOT_RECEIVED], LOST_TIMES]
         return joint
+
+    def _doubt(self, stayed: Floats, judged: NDArray[np.bool_]) -> Floats:
+        """What a channel's own ℓ is less for how well its baseline is known: of what those say that stayed a share, the
+        more the fewer exits were learnt. In a group such errors even out."""
+        share = np.minimum(DOUBT / np.sqrt(self._learnt + DOUBT_EXITS), DOUBT_MOST) / (1 - self.params.margin)
+        out = np.zeros_like(self.raw)
+        out[:, : len(CLOCKS)] = share[..., None] * stayed
+        out[:, JOINT] = np.where(judged[:, UNDERWAY, None], out[:, UNDERWAY], 0.0).sum(axis=1)
+        return out
+
+    @staticmethod
+    def _tempering(cv2: Floats, week: Floats, common: Floats) -> Floats:
+        """φ, ``[channel, clock, alternative]``; of a loss so much less as it has of a shock of all ages."""
+        phi = np.repeat(tempering_of_all(cv2, week)[..., None], len(ev.ALTERNATIVES), axis=-1)
+        cv2 = cv2.copy()
+        cv2[:, : len(CLOCKS)] *= common
+        phi[..., ev.LOST] = tempering_of_all(cv2, week)
+        return phi
 
     def _advance(self, cv2: Floats, trail: Floats) -> None:
         """What is kept of the day whatever the verdict: dispersion, ``trail``ing week, P95, days judged."""

@@ -19,7 +19,7 @@ A day on which nothing is at risk says nothing and leaves M as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,16 @@ def _stretched(total: Floats, begin: Ints, age: Ints, k: float) -> Floats:
     return at(age + 1) - at(age)
 
 
+class Ratios(NamedTuple):
+    """What a day says. ``ell``: untempered ℓ, ``[node, clock, alternative]``; ``stayed``: what of it those say that did
+    not leave, Σ (R − J)(x − y), likewise; ``common``: how much of the variance that a shock of all ages has is in the ℓ
+    of a loss, ``[node, clock]`` (see :func:`weigh`)."""
+
+    ell: Floats
+    stayed: Floats
+    common: Floats
+
+
 def log_likelihood_ratios(
     at_risk: Floats,
     exits: Floats,
@@ -87,11 +97,28 @@ def log_likelihood_ratios(
     stretches: Sequence[float] = STRETCHES,
     losses: Sequence[float] = LOSSES,
 ) -> Floats:
-    """Untempered ℓ of each alternative for one day: ``factors`` on the hazard, ``stretches`` of every duration,
-    shares that are lost.
+    """Untempered ℓ of each alternative for one day: see :func:`weigh`."""
+    return weigh(at_risk, exits, increments, scale, factors, stretches, losses).ell
+
+
+def weigh(
+    at_risk: Floats,
+    exits: Floats,
+    increments: Floats,
+    scale: Floats,
+    factors: Sequence[float] = FACTORS,
+    stretches: Sequence[float] = STRETCHES,
+    losses: Sequence[float] = LOSSES,
+) -> Ratios:
+    """What one day says for each alternative: ``factors`` on the hazard, ``stretches`` of every duration, shares that
+    are lost.
 
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
-    clock]``. The result is ``[node, clock, alternative]``. Counts below zero (corrections) count as zero.
+    clock]``. Counts below zero (corrections) count as zero.
+
+    With E exits expected at an age and w the logarithm that one of them adds to ℓ, what is common to all ages moves ℓ
+    by the variance cv²·(Σ w E)², where chance alone gives Σ w² E. For a factor that is cv²·Σ E times as much; a loss
+    shows at late ages only, and ``common`` = (Σ w E)² / (Σ w² E · Σ E) is how much less.
     """
     ages, nodes = increments.shape[-1], increments.shape[:2]
     cells = np.flatnonzero((at_risk > 0) | (exits > 0))  # all others say nothing
@@ -106,6 +133,7 @@ def log_likelihood_ratios(
     count, row_left = j[left], row[left]
     log_base = np.log(-np.expm1(-x[left]))
     out = np.empty((*nodes, len(factors) + len(stretches) + len(losses)))
+    stayed, common = np.empty_like(out), np.ones(nodes)
 
     def sums(values: Floats, of: Ints) -> Floats:
         found: Floats = np.bincount(of, weights=values, minlength=scale.size).astype(np.float64, copy=False)
@@ -116,15 +144,23 @@ def log_likelihood_ratios(
 
     base = sums(stay * x, row)
     for i, rho in enumerate(factors):
-        out[..., i] = gain(rho * x[left]) + (1 - rho) * base
+        stayed[..., i] = (1 - rho) * base
+        out[..., i] = gain(rho * x[left]) + stayed[..., i]
     for i, k in enumerate(stretches, start=len(factors)):
         y = np.clip(_stretched(total, begin - age, age, k) * factor, 1e-12, MOST * x)
-        out[..., i] = gain(y[left]) + base - sums(stay * y, row)
+        stayed[..., i] = base - sums(stay * y, row)
+        out[..., i] = gain(y[left]) + stayed[..., i]
     for i, p in enumerate(losses, start=len(factors) + len(stretches)):
         share = [p + (1 - p) * np.exp(-total.ravel()[place]) for place in (begin, begin + 1)]
         y = np.clip(np.log(share[0] / share[1]) * factor, 1e-12, x)
-        out[..., i] = gain(y[left]) + base - sums(stay * y, row)
-    return out
+        stayed[..., i] = base - sums(stay * y, row)
+        out[..., i] = gain(y[left]) + stayed[..., i]
+        chance = -np.expm1(-x)
+        w = np.log(-np.expm1(-y) / chance)
+        due = (j + stay) * chance
+        moved, own = sums(w * due, row), sums(w * w * due, row) * sums(due, row)
+        common = np.divide(moved**2, own, out=common, where=own > 0)
+    return Ratios(out, stayed, common)
 
 
 def accumulate(state: Floats, judged: NDArray[np.bool_], ell: Floats, seen: Floats, expected: Floats, day: int) -> None:
