@@ -41,9 +41,9 @@ SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
 RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
-#: Of groups with the same evidence and as many channels that show it, the first is named.
 #: A group of fewer channels needs as much evidence as one channel: there are many of them.
 FEW: Final = 4
+#: Of groups with the same evidence and as many channels that show it, the first is named.
 KINDS: Final = ("carrier", "country", "carrier_country", "carrier_product", "country_product")
 
 

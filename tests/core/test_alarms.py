@@ -102,6 +102,14 @@ def test_a_group_pages_by_itself_before_any_of_its_channels() -> None:
     assert _World().judged(_of(3.0), {CARRIER: 9.1}) == ["page carrier|||post"]
 
 
+def test_a_group_of_few_channels_needs_as_much_evidence_as_a_channel() -> None:
+    scope = "country|BR||"
+    names = tuple(f"BR|shoe|{carrier}" for carrier in ("post", "wolf", "sea"))
+    for ln_m, wanted in ((PARAMS.page_ln_m - 0.1, []), (PARAMS.page_ln_m, [f"page {scope}"])):
+        assert PARAMS.group_page_ln_m < ln_m
+        assert _World(names).judged(_of(3.0, names), {scope: ln_m}) == wanted
+
+
 def test_a_group_waits_while_a_forwarder_may_soon_explain_the_same() -> None:
     rising = frozenset(POST)
     for clock, wanted in ((0, []), (2, ["page carrier|||post"])):  # first scans, and what no forwarder is to blame for
@@ -129,7 +137,7 @@ def test_the_group_whose_channels_agree_best_is_named_and_the_wider_of_two_alike
 
 
 def test_a_carrier_with_one_service_is_named_with_it() -> None:
-    shared = {"carrier|||post": 9.0, "carrier|||post/air": 9.0}
+    shared = dict.fromkeys(("carrier|||post", "carrier|||post/air"), PARAMS.page_ln_m)
     world = _World(("ES|shoe|post/air", "RU|shoe|post/air", "RU|shoe|wolf"))
     assert world.judged(_of(4.0, world.names[:2]), shared) == ["page carrier|||post/air"]
     # Where another service shares the fault, the carrier is at fault.

@@ -24,6 +24,7 @@ from monitor.core.evidence import (
     mixture,
     stretched,
     update,
+    weigh,
 )
 
 Row = list[float]
@@ -79,6 +80,39 @@ def test_likelihood_ratios_are_those_of_the_formula() -> None:
                 float(scale[node, clock]),
             )
             assert found[node, clock] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_what_those_say_that_stayed_is_told_apart() -> None:
+    increments, scale = np.full((1, 1, 20), 0.1), np.ones((1, 1))
+    at_risk, exits = np.full((1, 1, 20), 30.0), np.full((1, 1, 20), 2.0)
+    told = weigh(at_risk, exits, increments, scale)
+    assert told.stayed[0, 0, 1] == pytest.approx(20 * 28 * 0.1 * (1 - FACTORS[1]))
+    assert told.ell[0, 0, 1] - told.stayed[0, 0, 1] == pytest.approx(
+        40 * math.log((1 - math.exp(-0.1 * FACTORS[1])) / (1 - math.exp(-0.1)))
+    )
+    assert (told.stayed > 0).all()
+    assert weigh(at_risk, at_risk, increments, scale).stayed == pytest.approx(np.zeros((1, 1, len(ALTERNATIVES))))
+
+
+def test_a_shock_of_all_ages_is_less_common_in_a_loss() -> None:
+    """Parcels leave at their pace, all of a week sped up or held up alike: with φ from cv² the mean of the likelihood
+    ratio of a week stays at one or less for a slower pace, and with the smaller φ for a loss."""
+    random = np.random.default_rng(5)
+    increments = np.tile(np.linspace(0.05, 0.25, 30), (1, 1, 1))
+    at_risk = 60 * np.exp(-np.concatenate(([0], np.cumsum(increments[0, 0])[:-1])))[None, None]
+    cv2, runs = 0.03, 4000
+    shocks = random.gamma(1 / cv2, cv2, runs)
+    exits = random.poisson(shocks[:, None] * (at_risk * increments)[0, 0])[:, None].astype(float)
+    exits = np.minimum(exits, at_risk)
+    shape = [np.broadcast_to(one, exits.shape) for one in (at_risk, exits, increments)]
+    told = weigh(*shape, np.ones((runs, 1)))
+    due = float((at_risk * -np.expm1(-increments)).sum())
+    common = float(told.common[0, 0])
+    assert 0.1 < common < 0.7
+    lost = ALTERNATIVES.index("lost0.05")
+    for place, share in ((0, 1.0), (lost, common)):
+        assert np.exp(told.ell[:, 0, place] / (1 + cv2 * share * due)).mean() < 1.05
+    assert np.exp(told.ell[:, 0, 0] / (1 + cv2 * common * due)).mean() > 1.2  # what it does not suffice for
 
 
 def test_nobody_at_risk_is_no_evidence() -> None:
