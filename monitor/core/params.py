@@ -37,8 +37,8 @@ class Params:
     late_shadow_days: int = _param(
         200, 0, 3650, "the same for returns and complaints, which a log knows only when its parcels have grown old"
     )
-    page_ln_m: float = _param(9.3, 1, 1000, "evidence (ln M) that pages")
-    ticket_ln_m: float = _param(6.5, 1, 1000, "evidence (ln M) that opens a ticket")
+    page_ln_m: float = _param(8.2, 1, 1000, "evidence (ln M) that pages")
+    ticket_ln_m: float = _param(5.7, 1, 1000, "evidence (ln M) that opens a ticket")
     group_page_ln_m: float = _param(6.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
     corroborate_ln_m: float = _param(2.5, 0, 1000, "evidence of a group above which it is named instead of a channel")
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
