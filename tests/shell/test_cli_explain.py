@@ -31,7 +31,7 @@ from monitor.settings import load_settings
 from monitor.wire.decode import decode_pack
 from monitor.wire.times import parse_time
 
-PARAMS = Params(shadow_days=40, ticket_ln_m=3.5, page_ln_m=6.0)  # more incidents in less time
+PARAMS = Params(shadow_days=40, ticket_ln_m=3.0, page_ln_m=5.0)  # more incidents in less time
 Json = dict[str, Any]
 
 
