@@ -211,7 +211,8 @@ class Bursts:
         if new:
             facet.raised = sorted([*facet.raised, *new])
             self._facets[name] = facet
-            self._named.add(name)
+            if name != ALL:
+                self._named.add(name)
         if incident is None:
             key = c.COMPLAINT_DAY << 40
             concerned = self._channels if name == ALL else self._pairs[name]
@@ -226,7 +227,7 @@ class Bursts:
     def _without_named(self, days: Counts) -> Counts:
         """Complaints by day without those of customers on the days on which they alone explain a burst."""
         out = dict(days)
-        for name in sorted(self._named - {ALL}):
+        for name in sorted(self._named):
             facet = self._facets[name]
             for day in facet.raised:
                 out[day] = max(out.get(day, 0) - facet.days.get(day, 0), 0)

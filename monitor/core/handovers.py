@@ -70,14 +70,18 @@ class Handovers:
         self._membership: Membership | None = None
         open_ = ((i.scope, id_) for id_, i in incidents.items() if is_forwarder(i.scope) and not i.closed_us)
         self._open: dict[str, str] = dict(open_)
+        self._opened: dict[str, str] = {}  # those that were open before the day that is being judged
 
     def changed(self) -> None:
         """A pair is there that was not, or is there no more."""
         self._membership = None
 
     def explained(self) -> dict[tuple[str, str], str]:
-        """(channel, mode) → id of the open incident of a forwarder that explains it, whether it is a member or not."""
-        open_ = {scope: self._incidents[id_] for scope, id_ in self._open.items()}
+        """(channel, mode) → id of the incident of a forwarder that explains it, whether it is a member or not.
+
+        One that closes on the judged day explains it still: the day was weighed before its channels begin anew.
+        """
+        open_ = {scope: self._incidents[id_] for scope, id_ in (self._opened | self._open).items()}
         out = {}
         for pair in sorted(self._facets) if open_ else ():
             incident = open_.get(forwarder_of(pair)) if is_forwarder(pair) else None
@@ -108,6 +112,7 @@ class Handovers:
 
         ``rows``: channel → its row in ``found``. ``is_batch``: whether one batch explains what some channels show.
         """
+        self._opened = dict(self._open)
         if self._membership is None:
             self._membership = Membership(
                 sorted(name for name in self._facets if is_forwarder(name)), lambda pair: [forwarder_of(pair)]

@@ -99,7 +99,7 @@ def prune(carriage: Carriage, today: int) -> bool:
 
 
 def _since(sums: Sums, bound: int) -> Sums:
-    """What is of after ``bound``: ``sums`` itself, if all is."""
+    """The entries after ``bound`` (days, or weeks, since 1970): ``sums`` itself, if all are."""
     if all(days and min(days) > bound for days in sums.values()):
         return sums
     kept = {name: {at: entry for at, entry in days.items() if at > bound} for name, days in sums.items()}
