@@ -31,14 +31,21 @@ from monitor.core.bursts import ln_upper_tail
 from monitor.core.channel import Channel
 from monitor.core.facets import AGES, Facet
 from monitor.core.groups import Day
-from monitor.core.incidents import Incident, StockOf, note_severity, open_incident, pass_day, reaches_page
+from monitor.core.incidents import (
+    NO_FIRST_SCAN,
+    Incident,
+    StockOf,
+    note_severity,
+    open_incident,
+    pass_day,
+    reaches_page,
+)
 from monitor.core.params import Params
 from monitor.core.scope import batch_scope, channel_in, forwarder_scope, named_in
 from monitor.core.unseen import add_up
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS
 
-MODE: Final = "no_first_scan"
 SHARE: Final = 0.6
 TICKET: Final = 1e-3
 PAGE_CHANCE: Final = 1e-4
@@ -131,8 +138,7 @@ class Batches:
         self._pairs = _no_pairs()  # of the day that is being judged
         self._rows: Mapping[str, int] = {}
         self._first = self._pairs.first
-        self._forwarders: dict[int, str] = {}  # number of a forwarder → its open incident about first scans
-        self._named: list[str] = []  # these forwarders
+        self._named: dict[str, str] = {}  # forwarders that are named for first scans → the incident
         self._blamed: dict[str, float] = {}  # batches to be paged instead of what they explain, with the evidence
         open_ = ((one.scope, id_) for id_, one in incidents.items() if is_batch(one.scope) and not one.closed_us)
         self._open: dict[str, str] = dict(open_)
@@ -213,9 +219,8 @@ class Batches:
         """
         pairs = self._pairs
         missing = pairs.missing
-        of_forwarders = sorted({id_ for (_, mode), id_ in elsewhere.items() if mode == MODE})
-        self._named = [named_in(self._incidents[id_].scope) for id_ in of_forwarders]
-        self._forwarders = dict(zip(map(c.forwarder_number, self._named), of_forwarders, strict=True))
+        of_forwarders = sorted({id_ for (_, mode), id_ in elsewhere.items() if mode == NO_FIRST_SCAN})
+        self._named = {named_in(self._incidents[id_].scope): id_ for id_ in of_forwarders}
         about_scans = {name: one for name, one in verdicts.items() if one.clock == 0}
         if may_page:
             for name, verdict in sorted(about_scans.items()):
@@ -239,11 +244,11 @@ class Batches:
             for name in sorted(about_scans):
                 row = row_of.get(name)
                 if name in incident.members if row is None else missing[row] >= SHARE * self._short(day, name):
-                    explained[name, MODE] = incident.incident_id
+                    explained[name, NO_FIRST_SCAN] = incident.incident_id
             self._pass(scope, rows, missing, day, at_us)
             if incident.closed_us:
                 for name in incident.members:
-                    if (name, MODE) in explained:
+                    if (name, NO_FIRST_SCAN) in explained:
                         self._begin_anew(name)
         return explained
 
@@ -256,12 +261,10 @@ class Batches:
         return out
 
     def _told_by(self, scope: str) -> str:
-        """The open incident of the forwarder that alone handed over the batch; empty if there is none."""
+        """The incident of the forwarder that alone handed over the batch, if it is named; else empty."""
         batch = self._facets.get(scope)
-        if batch is None or len(batch.hands) != 1:
-            return ""
-        (forwarder,) = batch.hands
-        return self._forwarders.get(forwarder, "")
+        own = () if batch is None else tuple(batch.forwarders)
+        return next((id_ for name, id_ in self._named.items() if own == (c.forwarder_number(name),)), "")
 
     def _wider(self) -> set[str]:
         """Channels of which another open incident than a forwarder's says that first scans are missing."""
@@ -269,7 +272,7 @@ class Batches:
             name
             for _, one in sorted(self._incidents.items())
             if not one.closed_us and one.scope.split("|", 1)[0] not in ("batch", "forwarder")
-            if one.mode == MODE or one.clock == CLOCKS[0]
+            if one.mode == NO_FIRST_SCAN or one.clock == CLOCKS[0]
             for name in one.covers
         }
 

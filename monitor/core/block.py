@@ -31,7 +31,7 @@ WEEKDAYS_FROM_DAY = 14  # weekdays are learnt once there is something to compare
 WARM_UP_EXITS = 10.0  # and so many exits learnt
 WEEKDAY_KEEP = 0.98  # what a week leaves of a weekday's tallies
 #: The margin is larger by DOUBT / √(exits learnt + DOUBT_EXITS): half the standard error of a baseline.
-DOUBT, DOUBT_EXITS, DOUBT_MOST = 0.5, 5.0, 0.35
+DOUBT, DOUBT_EXITS = 0.5, 5.0
 UNDERWAY = list(UNDERWAY_CLOCKS)
 NOT_RECEIVED = len(CLOCKS) + RARE.index("complaints")
 LOST_TIMES = TIMES.index(3.0)  # so many times as many complaints go with a loss
@@ -64,8 +64,8 @@ class Block:
         self.special = np.zeros(factor.shape, dtype=bool)
         self.held = np.zeros(len(rows), dtype=bool)
         self._lay_ghosts()
-        for channel, at_risk_, exits in zip(self.channels, self.at_risk, self.exits, strict=True):
-            without_unseen(channel, at_risk_, exits)
+        for channel, there, left in zip(self.channels, self.at_risk, self.exits, strict=True):
+            without_unseen(channel, there, left)
         self.expected: Floats = (self.at_risk * -np.expm1(-increments * factor[..., None])).sum(axis=-1)
         days = np.array([ch.judged_days for ch in self.channels])
         self._learnt = learnt = stacked([ch.tally[0] for ch in self.channels]).sum(axis=-1)
@@ -166,7 +166,7 @@ class Block:
         scale = (1 - self.margin) * self.factor
         rare = self.rare
         rare.judged[self.held] = False
-        slow, stayed, common = ev.weigh(self.at_risk, self.exits, self.increments, scale)
+        slow, stayed, common = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
         for told in (slow, stayed):
             told[..., ev.SHAPED] = np.where(self.special[..., None], 0.0, told[..., ev.SHAPED])
         raw, exits = np.concatenate((slow, rare.ratios()), axis=1), self.exits.sum(axis=-1)
@@ -207,7 +207,7 @@ class Block:
     def _doubt(self, stayed: Floats, judged: NDArray[np.bool_]) -> Floats:
         """What a channel's own ℓ is less for how well its baseline is known: of what those say that stayed a share, the
         more the fewer exits were learnt. In a group such errors even out."""
-        share = np.minimum(DOUBT / np.sqrt(self._learnt + DOUBT_EXITS), DOUBT_MOST) / (1 - self.params.margin)
+        share = DOUBT / np.sqrt(self._learnt + DOUBT_EXITS) / (1 - self.params.margin)
         out = np.zeros_like(self.raw)
         out[:, : len(CLOCKS)] = share[..., None] * stayed
         out[:, JOINT] = np.where(judged[:, UNDERWAY, None], out[:, UNDERWAY], 0.0).sum(axis=1)

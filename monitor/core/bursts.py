@@ -30,7 +30,7 @@ from monitor.core.channel import Channel
 from monitor.core.facets import Facet
 from monitor.core.incidents import Incident, StockOf, note_severity, open_about
 from monitor.core.params import Params
-from monitor.core.scope import ALL, channel_of, customer_scope
+from monitor.core.scope import ALL, channel_of, customer_scope, named_in
 from monitor.core.verdict import Judged
 
 WEEKS: Final = 4
@@ -236,7 +236,7 @@ class Bursts:
     def _is_alone(self, name: str, burst: Burst, base: list[int], days: int) -> bool:
         """Whether the complaints beyond the usual about the customer's channels are mostly its own."""
         key = c.COMPLAINT_DAY << 40
-        customer, pairs = name.split("|", 4)[4], sorted(self._pairs[name])
+        customer, pairs = named_in(name), sorted(self._pairs[name])
         mine = [self._facets[customer_scope(customer, one)].days for one in pairs]
         whole = [channel.recent for one in pairs if (channel := self._channels.get(one)) is not None]
 
@@ -262,7 +262,7 @@ class Bursts:
 
     def _withdraw(self, name: str) -> None:
         """Take the complaints of a named customer that are not judged yet from the evidence of its channels."""
-        customer = name.split("|", 4)[4]
+        customer = named_in(name)
         for one in sorted(self._pairs.get(name, ())):
             pair = customer_scope(customer, one)
             facet, channel = self._facets[pair], self._channels.get(one)

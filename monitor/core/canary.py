@@ -93,7 +93,7 @@ class Canary:
         exits = stacked([block.exits[i] for _, block, i in new])
         scale = (1 - MARGIN) * stacked([block.factor[i] for _, block, i in new])
         judged = (at_risk.sum(axis=-1) > 0) & ~stacked([block.special[i] for _, block, i in new])
-        raw = ev.log_likelihood_ratios(at_risk, exits, increments, scale, FACTORS, (), ())
+        raw = ev.log_likelihood_ratios(at_risk, exits, increments, scale, FACTORS, (), ()).ell
         expected = (at_risk * -np.expm1(-increments * scale[..., None])).sum(axis=-1).round(9)
         cv2 = cv2_of(stacked([one.spread for one in channels]))[rows][:, :KINDS]
         week = stacked([channels[row].trail[:KINDS].sum(axis=-1) for row in rows])

@@ -81,7 +81,7 @@ def _stretched(total: Floats, begin: Ints, age: Ints, k: float) -> Floats:
 class Ratios(NamedTuple):
     """What a day says. ``ell``: untempered ℓ, ``[node, clock, alternative]``; ``stayed``: what of it those say that did
     not leave, Σ (R − J)(x − y), likewise; ``common``: how much of the variance that a shock of all ages has is in the ℓ
-    of a loss, ``[node, clock]`` (see :func:`weigh`)."""
+    of a loss, ``[node, clock]`` (see :func:`log_likelihood_ratios`)."""
 
     ell: Floats
     stayed: Floats
@@ -89,19 +89,6 @@ class Ratios(NamedTuple):
 
 
 def log_likelihood_ratios(
-    at_risk: Floats,
-    exits: Floats,
-    increments: Floats,
-    scale: Floats,
-    factors: Sequence[float] = FACTORS,
-    stretches: Sequence[float] = STRETCHES,
-    losses: Sequence[float] = LOSSES,
-) -> Floats:
-    """Untempered ℓ of each alternative for one day: see :func:`weigh`."""
-    return weigh(at_risk, exits, increments, scale, factors, stretches, losses).ell
-
-
-def weigh(
     at_risk: Floats,
     exits: Floats,
     increments: Floats,

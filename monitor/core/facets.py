@@ -49,7 +49,7 @@ class Facet(Struct):
     cusum: list[float] = []  # by clock and alternative
     due: list[float] = []  # by clock: expected events of the last days
     waited: list[float] = []  # of a batch: hazard that those without a first scan have gone through, by age
-    hands: dict[int, int] = {}  # of a batch as a whole: number of a forwarder → its parcels; none without a forwarder
+    forwarders: dict[int, int] = {}  # of a whole batch: number of a forwarder → parcels that it handed over
 
     @property
     def waits(self) -> bool:
@@ -99,7 +99,7 @@ def add(facet: Facet, changes: dict[int, int], open_day: int) -> int:
         if kind in (c.COMPLAINT_DAY, c.PARCEL_DAY):
             _count(facet.days, a, n)
             if b:
-                _count(facet.hands, b, n)
+                _count(facet.forwarders, b, n)
         elif kind == c.SENTINEL:
             sentinels += n
         elif kind == c.ENTER:

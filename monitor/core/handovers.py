@@ -27,7 +27,7 @@ from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE
 from monitor.core.facets import AGES, Facet
 from monitor.core.groups import Day, Group, Membership, judge_groups
-from monitor.core.incidents import Incident, Joined, StockOf, note_severity, open_incident, pass_day
+from monitor.core.incidents import NO_FIRST_SCAN, Incident, Joined, StockOf, note_severity, open_incident, pass_day
 from monitor.core.params import Params
 from monitor.core.rare import EMPTY_BOX, TIMES
 from monitor.core.scope import channel_in, forwarder_scope, named_in
@@ -42,8 +42,7 @@ RISING_LN_M: Final = 0.5
 #: The judged clocks of a pair: places in what is judged of a channel.
 PLACES: Final = (0, len(CLOCKS) + EMPTY_BOX)
 #: Mode of a forwarder's incident → its place.
-PLACE_OF: Final = {"no_first_scan": PLACES[0], "empty_box": PLACES[1]}
-FIRST_SCAN: Final = "no_first_scan"
+PLACE_OF: Final = {NO_FIRST_SCAN: PLACES[0], "empty_box": PLACES[1]}
 _LOG_TIMES: Final = np.log(TIMES)
 _TIMES_LESS_ONE: Final = np.array(TIMES) - 1
 
@@ -92,7 +91,7 @@ class Handovers:
     def unseen(self) -> dict[str, Ints]:
         """Channel → parcels by age that wait for a first scan and are told by an open incident about first scans."""
         out: dict[str, Ints] = {}
-        open_ = {scope for scope, id_ in self._open.items() if self._incidents[id_].mode == FIRST_SCAN}
+        open_ = {scope for scope, id_ in self._open.items() if self._incidents[id_].mode == NO_FIRST_SCAN}
         for pair in self._membership.names if open_ and self._membership else ():
             if forwarder_of(pair) in open_:
                 add_up(out, channel_in(pair), self._facets[pair].risk)
@@ -178,7 +177,7 @@ class Handovers:
         at_risk = np.maximum(risk - gone, 0.0)
         x = found.first[channel]
         told = Day(n)
-        slow = ev.log_likelihood_ratios(at_risk[:, None], exits[:, None], x[:, None], np.ones((n, 1)))[:, 0]
+        slow = ev.log_likelihood_ratios(at_risk[:, None], exits[:, None], x[:, None], np.ones((n, 1))).ell[:, 0]
         share = np.minimum(handed / np.maximum(found.handed[channel], 1.0), 1.0)
         expected = found.expected[channel, PLACES[1]] * share
         allowed = (1 + 2 * self._params.margin) * expected
@@ -235,7 +234,7 @@ class Handovers:
         pass_day(incident, calm, day, at_us, self._params)
         if incident.closed_us:
             del self._open[incident.scope]
-            for name in incident.covers if incident.mode == FIRST_SCAN else ():
+            for name in incident.covers if incident.mode == NO_FIRST_SCAN else ():
                 self._begin_anew(name)
         self._put(incident, incident.revision != before)
 

@@ -29,6 +29,8 @@ from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, DAY_US, STAGE_CLOCKS, UNDERWAY_CLOCK
 
 QUIET_DAYS: Final = 30
+#: The mode of the first clock: channels, forwarders and batches may have it.
+NO_FIRST_SCAN: Final = "no_first_scan"
 #: What else raises incidents of a channel: see the modules of these names.
 DRIFT: Final = "drift"
 CANARY: Final = "canary"
@@ -114,7 +116,7 @@ def mode_of(verdict: Judged) -> str:
         name = RARE[clock - len(CLOCKS)]
         return MODES.get(name, name)
     if clock == 0:
-        return "no_first_scan"
+        return NO_FIRST_SCAN
     if verdict.alternative == LOST:
         return "loss"
     due = verdict.expected

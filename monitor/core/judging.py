@@ -31,7 +31,7 @@ from monitor.core.params import Params
 from monitor.core.parcel import part_of
 from monitor.core.scope import scope
 from monitor.core.spread import EXCESS, SQUARES
-from monitor.core.unseen import most, set_aside
+from monitor.core.unseen import larger, set_aside
 from monitor.core.verdict import say
 from monitor.core.vocabulary import DAY_US
 
@@ -218,7 +218,7 @@ class Judging:
 
     def _set_aside(self, rows: Mapping[str, int], found: Day) -> None:
         """Parcels for whose first scans a forwarder or a batch is named are no evidence end to end."""
-        for name, waiting in most(self._handovers.unseen(), self._batches.unseen()).items():
+        for name, waiting in larger(self._handovers.unseen(), self._batches.unseen()).items():
             channel = self.channels[name]
             if set_aside(channel, waiting, found.first[rows[name]]):
                 self.channels[name] = channel

@@ -39,7 +39,9 @@ class Params:
     )
     page_ln_m: float = _param(8.2, 1, 1000, "evidence (ln M) that pages")
     ticket_ln_m: float = _param(5.7, 1, 1000, "evidence (ln M) that opens a ticket")
-    group_page_ln_m: float = _param(6.0, 1, 1000, "evidence of a group, its best witness left out, that pages")
+    group_page_ln_m: float = _param(
+        6.0, 1, 1000, "evidence of a group of four channels or more, its best witness left out, that pages"
+    )
     corroborate_ln_m: float = _param(2.5, 0, 1000, "evidence of a group above which it is named instead of a channel")
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")

@@ -72,7 +72,7 @@ class RareDay:
         """Untempered ℓ, ``[channel, clock, alternative]``."""
         scale = np.full(self.expected.shape, self._scale)
         at_risk, events = self.at_risk * self._known, self.events * self._known
-        return ev.log_likelihood_ratios(at_risk, events, self._increments, scale, TIMES, (), ())
+        return ev.log_likelihood_ratios(at_risk, events, self._increments, scale, TIMES, (), ()).ell
 
     def learn(self, rows: Ints, keep: float, delivered: Ints) -> None:
         """Add the day to the tallies and routes of some channels; ``delivered`` parcels of each today."""

@@ -34,7 +34,7 @@ def add_up(sums: dict[str, Ints], channel: str, waiting: Sequence[int]) -> None:
         sums[channel] = sums.get(channel, 0) + np.array(waiting, dtype=np.int64)
 
 
-def most(some: Mapping[str, Ints], others: Mapping[str, Ints]) -> dict[str, Ints]:
+def larger(some: Mapping[str, Ints], others: Mapping[str, Ints]) -> dict[str, Ints]:
     """The same parcels told in two ways, by channel and age: of a forwarder, and of its batches."""
     none = np.zeros(AGES, dtype=np.int64)
     return {name: np.maximum(some.get(name, none), others.get(name, none)) for name in sorted({*some, *others})}

@@ -24,7 +24,6 @@ from monitor.core.evidence import (
     mixture,
     stretched,
     update,
-    weigh,
 )
 
 Row = list[float]
@@ -69,7 +68,7 @@ def test_likelihood_ratios_are_those_of_the_formula() -> None:
     exits = np.minimum(random.integers(0, 3, (2, 3, 20)), at_risk).astype(float)
     exits[1, 2] = 0
     scale = random.uniform(0.3, 1.5, (2, 3))
-    found = log_likelihood_ratios(at_risk, exits, increments, scale)
+    found = log_likelihood_ratios(at_risk, exits, increments, scale).ell
     assert found.shape == (2, 3, len(ALTERNATIVES))
     for node in range(2):
         for clock in range(3):
@@ -85,13 +84,15 @@ def test_likelihood_ratios_are_those_of_the_formula() -> None:
 def test_what_those_say_that_stayed_is_told_apart() -> None:
     increments, scale = np.full((1, 1, 20), 0.1), np.ones((1, 1))
     at_risk, exits = np.full((1, 1, 20), 30.0), np.full((1, 1, 20), 2.0)
-    told = weigh(at_risk, exits, increments, scale)
+    told = log_likelihood_ratios(at_risk, exits, increments, scale)
     assert told.stayed[0, 0, 1] == pytest.approx(20 * 28 * 0.1 * (1 - FACTORS[1]))
     assert told.ell[0, 0, 1] - told.stayed[0, 0, 1] == pytest.approx(
         40 * math.log((1 - math.exp(-0.1 * FACTORS[1])) / (1 - math.exp(-0.1)))
     )
     assert (told.stayed > 0).all()
-    assert weigh(at_risk, at_risk, increments, scale).stayed == pytest.approx(np.zeros((1, 1, len(ALTERNATIVES))))
+    assert log_likelihood_ratios(at_risk, at_risk, increments, scale).stayed == pytest.approx(
+        np.zeros((1, 1, len(ALTERNATIVES)))
+    )
 
 
 def test_a_shock_of_all_ages_is_less_common_in_a_loss() -> None:
@@ -105,7 +106,7 @@ def test_a_shock_of_all_ages_is_less_common_in_a_loss() -> None:
     exits = random.poisson(shocks[:, None] * (at_risk * increments)[0, 0])[:, None].astype(float)
     exits = np.minimum(exits, at_risk)
     shape = [np.broadcast_to(one, exits.shape) for one in (at_risk, exits, increments)]
-    told = weigh(*shape, np.ones((runs, 1)))
+    told = log_likelihood_ratios(*shape, np.ones((runs, 1)))
     due = float((at_risk * -np.expm1(-increments)).sum())
     common = float(told.common[0, 0])
     assert 0.1 < common < 0.7
@@ -117,7 +118,7 @@ def test_a_shock_of_all_ages_is_less_common_in_a_loss() -> None:
 
 def test_nobody_at_risk_is_no_evidence() -> None:
     nothing = np.zeros((1, 1, 5))
-    assert not log_likelihood_ratios(nothing, nothing, np.full((1, 1, 5), 0.1), np.ones((1, 1))).any()
+    assert not log_likelihood_ratios(nothing, nothing, np.full((1, 1, 5), 0.1), np.ones((1, 1))).ell.any()
 
 
 def test_counts_below_zero_are_no_evidence() -> None:
@@ -125,8 +126,8 @@ def test_counts_below_zero_are_no_evidence() -> None:
     corrected, none = np.zeros((1, 1, 5)), np.zeros((1, 1, 5))
     corrected[0, 0, 2] = -1
     assert (
-        log_likelihood_ratios(at_risk, corrected, increments, scale).tolist()
-        == log_likelihood_ratios(at_risk, none, increments, scale).tolist()
+        log_likelihood_ratios(at_risk, corrected, increments, scale).ell.tolist()
+        == log_likelihood_ratios(at_risk, none, increments, scale).ell.tolist()
     )
 
 
@@ -148,7 +149,7 @@ def test_the_average_of_the_likelihood_ratio_is_one_if_the_baseline_is_right() -
         exits = np.zeros((1, 1, 6))
         exits[0, 0, 3] = j
         chance = math.comb(2, j) * p**j * (1 - p) ** (2 - j)
-        mean += chance * np.exp(log_likelihood_ratios(at_risk, exits, increments, np.ones((1, 1)))[0, 0])
+        mean += chance * np.exp(log_likelihood_ratios(at_risk, exits, increments, np.ones((1, 1))).ell[0, 0])
     assert mean == pytest.approx(np.ones(len(ALTERNATIVES)))
 
 
@@ -163,7 +164,7 @@ def _runs(slow: float | None, threshold: float, runs: int, days: int, scale: flo
     for day in range(days):
         exits = random.binomial(at_risk.astype(int), chance, (runs, 1, 12)).astype(float)
         shape = np.broadcast_to(at_risk, exits.shape), exits, np.broadcast_to(increments, exits.shape)
-        ln_m = update(ln_m, log_likelihood_ratios(*shape, np.full((runs, 1), scale)))
+        ln_m = update(ln_m, log_likelihood_ratios(*shape, np.full((runs, 1), scale)).ell)
         alarm = mixture(ln_m) >= threshold
         out[alarm & (out == days)] = day + 1
         if (out < days).all():

@@ -97,7 +97,7 @@ def test_false_alarms_of_groups_are_rarer_than_promised() -> None:
     alarm, means = np.full(runs, days), []
     for day in range(days):
         exits = random.binomial(at_risk.astype(int), 1 - np.exp(-increments)).astype(float)
-        raw = ev.log_likelihood_ratios(at_risk, exits, increments, np.ones(shape[:2]))
+        raw = ev.log_likelihood_ratios(at_risk, exits, increments, np.ones(shape[:2])).ell
         total, _ = without_the_best(raw, before, active, group, starts)
         before = np.maximum(before + raw, 0.0)
         means.append(np.exp(total).mean(axis=(0, 1)))

@@ -74,13 +74,15 @@ def test_a_parcel_may_start_elsewhere() -> None:
 def test_evidence_is_on_the_side_of_more_events() -> None:
     # 3 events where 100 parcels were at risk with a hazard of 0.01, slack 1.14.
     at_risk, events = np.full((1, 1, 1), 100.0), np.full((1, 1, 1), 3.0)
-    found = ev.log_likelihood_ratios(at_risk, events, np.full((1, 1, 1), 0.01), np.full((1, 1), 1.14), TIMES, (), ())
+    found = ev.log_likelihood_ratios(
+        at_risk, events, np.full((1, 1, 1), 0.01), np.full((1, 1), 1.14), TIMES, (), ()
+    ).ell
     x = 0.0114
     for i, times in enumerate(TIMES):
         expected = 3 * math.log((1 - math.exp(-times * x)) / (1 - math.exp(-x))) + 97 * (1 - times) * x
         assert found[0, 0, i] == pytest.approx(expected)
     assert found[0, 0, 0] > 0
-    none = ev.log_likelihood_ratios(at_risk, 0 * events, np.full((1, 1, 1), 0.01), np.ones((1, 1)), TIMES, (), ())
+    none = ev.log_likelihood_ratios(at_risk, 0 * events, np.full((1, 1, 1), 0.01), np.ones((1, 1)), TIMES, (), ()).ell
     assert (none < 0).all()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.core.channel import Channel, new_channel
 from monitor.core.facets import AGES
-from monitor.core.unseen import add_up, most, overdue, set_aside, without_unseen
+from monitor.core.unseen import add_up, larger, overdue, set_aside, without_unseen
 from monitor.core.vocabulary import END_TO_END
 
 CAP = 60
@@ -81,6 +81,6 @@ def test_of_a_forwarder_and_its_batches_the_larger_number_counts(turn: int) -> N
     for pair in (waiting(1, 2), waiting(0, 3), []):
         add_up(sums, "RU|tablet|post", [int(n) for n in pair])
     two = [sums, {"RU|tablet|post": waiting(2, 4), "DE|tablet|post": waiting(1)}][::turn]
-    found = most(*two)
+    found = larger(*two)
     assert list(found) == ["DE|tablet|post", "RU|tablet|post"]
     assert found["RU|tablet|post"][:3].tolist() == [2, 5, 0]
