@@ -138,7 +138,7 @@ class Batches:
         self._pairs = _no_pairs()  # of the day that is being judged
         self._rows: Mapping[str, int] = {}
         self._first = self._pairs.first
-        self._named: dict[str, str] = {}  # forwarders that are named for first scans → the incident
+        self._named: Mapping[str, tuple[str, int]] = {}  # see monitor.core.handovers.named
         self._blamed: dict[str, float] = {}  # batches to be paged instead of what they explain, with the evidence
         open_ = ((one.scope, id_) for id_, one in incidents.items() if is_batch(one.scope) and not one.closed_us)
         self._open: dict[str, str] = dict(open_)
@@ -208,19 +208,18 @@ class Batches:
         at_us: int,
         may_page: bool,
         verdicts: Mapping[str, Judged],
-        elsewhere: Mapping[tuple[str, str], str],
+        named: Mapping[str, tuple[str, int]],
         rising: frozenset[str],
         stock: StockOf,
     ) -> dict[tuple[str, str], str]:
         """Open, change and close incidents; (channel, mode) → id of the open one of a batch that explains it.
 
-        ``verdicts`` of channels; ``elsewhere``: as the result, of forwarders; ``rising``: channels for which an
+        ``verdicts`` of channels; ``named``: see :func:`monitor.core.handovers.named`; ``rising``: channels for which an
         incident of a forwarder may soon be raised.
         """
         pairs = self._pairs
         missing = pairs.missing
-        of_forwarders = sorted({id_ for (_, mode), id_ in elsewhere.items() if mode == NO_FIRST_SCAN})
-        self._named = {named_in(self._incidents[id_].scope): id_ for id_ in of_forwarders}
+        self._named = named
         about_scans = {name: one for name, one in verdicts.items() if one.clock == 0}
         if may_page:
             for name, verdict in sorted(about_scans.items()):
@@ -261,10 +260,13 @@ class Batches:
         return out
 
     def _told_by(self, scope: str) -> str:
-        """The incident of the forwarder that alone handed over the batch, if it is named; else empty."""
+        """The incident that names the forwarder that alone handed over the batch; empty if there is none."""
         batch = self._facets.get(scope)
-        own = () if batch is None else tuple(batch.forwarders)
-        return next((id_ for name, id_ in self._named.items() if own == (c.forwarder_number(name),)), "")
+        if batch is None or len(batch.forwarders) != 1 or not batch.days:
+            return ""
+        first, (own,) = min(batch.days), batch.forwarders
+        told = (id_ for name, (id_, last) in self._named.items() if c.forwarder_number(name) == own and first <= last)
+        return next(told, "")
 
     def _wider(self) -> set[str]:
         """Channels of which another open incident than a forwarder's says that first scans are missing."""
@@ -321,13 +323,14 @@ class Batches:
             name = pairs.names[row]
             channel = self._channels[channel_in(name)]
             waiting = channel.risk[0]
-            named = [self._facets.get(forwarder_scope(one, channel_in(name))) for one in self._named]
-            apart = [facet for facet in named if facet is not None]
+            named = [(forwarder_scope(one, channel_in(name)), last) for one, (_, last) in self._named.items()]
+            apart = [(self._facets[pair], last) for pair, last in named if pair in self._facets]
             half = np.flatnonzero(np.cumsum(pairs.first[row]) >= math.log(2))  # half of those so old are scanned
             for age in range(int(half[0]) if half.size else AGES, min(oldest + AROUND_DAYS, AGES - 2) + 1):
-                out = sum(facet.days.get(day - age, 0) for facet in apart)
+                told = [facet for facet, last in apart if day - age <= last]
+                out = sum(facet.days.get(day - age, 0) for facet in told)
                 others += max(_registered(channel, day - age) - int(pairs.handed[row, age]) - out, 0)
-                out = sum(facet.risk[age + 1] for facet in apart if facet.risk)
+                out = sum(facet.risk[age + 1] for facet in told if facet.risk)
                 missing += max(int(waiting[age + 1]) - int(pairs.unscanned[row, age]) - out, 0)
         return others >= LEAST_OTHERS and missing < CONTRAST * share * others
 
@@ -351,14 +354,7 @@ class Batches:
         note_severity(incident, severity, found.verdict(), at_us, stock(incident.members, severity))
         incident.parcels_at_risk = found.parcels
 
-    def _pass(
-        self,
-        scope: str,
-        rows: list[int],
-        missing: Floats,
-        day: int,
-        at_us: int,
-    ) -> None:
+    def _pass(self, scope: str, rows: list[int], missing: Floats, day: int, at_us: int) -> None:
         """A day of an open incident: a forwarder's may explain it; it is closed when little is missing any more."""
         incident = self._incidents[self._open[scope]]
         before = incident.revision

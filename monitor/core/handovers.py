@@ -11,7 +11,7 @@ left out, so at least two channels must show it. A forwarder is named at ``group
 other pairs of the same channels show less than ``CONTRAST`` of what its own show: else the channel, its carrier or its
 country is at fault. Nor is it named for what is over, or what one batch explains (:mod:`monitor.core.batches`). While
 its incident is open, channels do not page for the same; what their first scans have shown counts no more when it is
-over. Its parcels that are not scanned at all are no evidence end to end (:mod:`monitor.core.unseen`).
+over, and its parcels that are not scanned at all are set aside (:mod:`monitor.core.unseen`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from monitor.core import cells as c
 from monitor.core import evidence as ev
 from monitor.core.baseline import Floats, Ints
 from monitor.core.channel import TOO_LATE_FOR_EVIDENCE
-from monitor.core.facets import AGES, Facet
+from monitor.core.facets import AGES, DAYS_KEPT, Facet
 from monitor.core.groups import Day, Group, Membership, judge_groups
 from monitor.core.incidents import NO_FIRST_SCAN, Incident, Joined, StockOf, note_severity, open_incident, pass_day
 from monitor.core.params import Params
@@ -33,7 +33,7 @@ from monitor.core.rare import EMPTY_BOX, TIMES
 from monitor.core.scope import channel_in, forwarder_scope, named_in
 from monitor.core.unseen import add_up
 from monitor.core.verdict import Judged
-from monitor.core.vocabulary import CLOCKS
+from monitor.core.vocabulary import CLOCKS, DAY_US
 
 CONTRAST: Final = 0.4
 LEAST_OTHERS: Final = (1.0, 0.01)  # expected events of the other pairs, lately, by clock: else nothing can be compared
@@ -256,6 +256,18 @@ def _advance(facets: list[Facet], told: Day, due: Floats) -> None:
 def _shows(facet: Facet, verdict: Judged) -> bool:
     """Whether a pair has something of its own to say for a verdict."""
     return facet.cusum[PLACES.index(verdict.clock) * len(ev.ALTERNATIVES) + verdict.alternative] > SIGN
+
+
+def named(incidents: Mapping[str, Incident], day: int) -> dict[str, tuple[str, int]]:
+    """Forwarder → its latest incident about first scans, and the last day (UTC day number) whose parcels it tells of:
+    one that is over tells of those registered before it closed."""
+    out = {}
+    for id_, one in sorted(incidents.items(), key=lambda item: (item[1].known_us, item[0])):
+        if is_forwarder(one.scope) and one.mode == NO_FIRST_SCAN:
+            last = one.closed_us // DAY_US if one.closed_us else day
+            if last > day - DAYS_KEPT:
+                out[named_in(one.scope)] = id_, last
+    return out
 
 
 def is_forwarder(scope: str) -> bool:

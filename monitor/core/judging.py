@@ -23,7 +23,7 @@ from monitor.core.feeds import feeds_of, is_held, watch
 from monitor.core.fleet_header import FleetHeader
 from monitor.core.forecast import complaints_ahead
 from monitor.core.groups import Day, Group, Membership, judge_groups
-from monitor.core.handovers import PLACE_OF, Handovers, is_forwarder
+from monitor.core.handovers import PLACE_OF, Handovers, is_forwarder, named
 from monitor.core.incidents import Incident, Stock, StockOf, feed_incident
 from monitor.core.judge import judge_day
 from monitor.core.overdue import pass_midnight, usual_of
@@ -188,7 +188,8 @@ class Judging:
         self._batches.weigh(day, rows, found)
         rising = self._handovers.judge(day, at_us, may_page, rows, found, self._batches.explains, stock)
         elsewhere = self._handovers.explained()
-        elsewhere |= self._batches.judge(day, at_us, may_page, verdicts, elsewhere, rising, stock)
+        tellers = named(self.incidents, day)
+        elsewhere |= self._batches.judge(day, at_us, may_page, verdicts, tellers, rising, stock)
         self._set_aside(rows, found)
         if not verdicts:
             return  # nothing was reported at all: that resolves nothing
@@ -217,7 +218,7 @@ class Judging:
         self._canary.after_day(day, at_us, stock)
 
     def _set_aside(self, rows: Mapping[str, int], found: Day) -> None:
-        """Parcels for whose first scans a forwarder or a batch is named are no evidence end to end."""
+        """Parcels for whose first scans a forwarder or a batch is named are no evidence of their channels any more."""
         for name, waiting in larger(self._handovers.unseen(), self._batches.unseen()).items():
             channel = self.channels[name]
             if set_aside(channel, waiting, found.first[rows[name]]):

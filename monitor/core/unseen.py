@@ -1,7 +1,8 @@
 """Parcels that nobody ever scanned, of a forwarder or a batch that is named for it.
 
-They are told by its incident. Weeks later they would be overdue end to end on each of their channels, too, and these
-would be paged once more for the same. So they are not counted among those at risk of that clock any more.
+They are told by its incident. When it is over they would still wait for their first scans, and weeks later be overdue
+end to end, and each of their channels would be paged once more for the same. So they are *set aside*: they do not count
+among those at risk of these two clocks any more, and are no evidence if they show up after all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from monitor.core.vocabulary import END_TO_END
 
 #: Of the parcels that are ever scanned, no more than this share waits so long.
 LATE: Final = 0.05
+#: The clocks that go on until a parcel is scanned.
+UNTIL_SEEN: Final = (0, END_TO_END)
 
 
 def overdue(first: Floats) -> NDArray[np.bool_]:
@@ -41,29 +44,28 @@ def larger(some: Mapping[str, Ints], others: Mapping[str, Ints]) -> dict[str, In
 
 
 def set_aside(channel: Channel, waiting: Ints, first: Floats) -> bool:
-    """Leave the parcels that are overdue for their first scan out of the end-to-end clock; whether there are any.
+    """Leave the parcels that are overdue for their first scan out of the clocks; whether any are.
 
     ``waiting``: parcels without a first scan by age on the next day to be judged; ``first`` as in :func:`overdue`.
     """
-    young = np.where(overdue(first), waiting, 0)
-    if not (young.any() or channel.unseen.size):
+    late = np.where(overdue(first), waiting, 0)
+    if not late.any():
         return False
-    unseen = np.zeros(channel.risk.shape[1] - 1, dtype=np.int64)
-    if channel.unseen.size:
-        unseen[AGES:] = channel.unseen[AGES:]
-    unseen[:AGES] = young
+    unseen = channel.unseen.copy() if channel.unseen.size else np.zeros(channel.risk.shape[1] - 1, dtype=np.int64)
+    np.maximum(unseen[:AGES], late, out=unseen[:AGES])
     channel.unseen = unseen
     return True
 
 
 def without_unseen(channel: Channel, at_risk: Floats, exits: Floats) -> None:
-    """Take the parcels set aside from those ``at_risk`` today, ``[clock, age]``; those of the next day are a day older.
-
-    No fewer are left than ``exits`` says have left.
+    """Take the parcels set aside from those ``at_risk`` today, and from the ``exits`` what is more than the others,
+    both ``[clock, age]``, in place. Set aside stay those that still wait for a first scan; they are a day older then.
     """
     if not channel.unseen.size:
         return
-    row = at_risk[END_TO_END]
-    unseen = np.minimum(channel.unseen, row.astype(np.int64))
-    np.maximum(row - unseen, exits[END_TO_END], out=row)
-    channel.unseen = np.concatenate(([0], unseen[:-1])) if unseen[:-1].any() else none_unseen()
+    waiting = np.maximum(at_risk[0] - exits[0], 0.0).astype(np.int64)
+    for clock in UNTIL_SEEN:
+        np.maximum(at_risk[clock] - channel.unseen, 0.0, out=at_risk[clock])
+        np.minimum(exits[clock], at_risk[clock], out=exits[clock])
+    older = np.concatenate(([0], np.minimum(channel.unseen, waiting)[:-1]))
+    channel.unseen = older if older.any() else none_unseen()

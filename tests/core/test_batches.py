@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from logs import DAILY, registered, replayed, scanned
+from logs import DAILY, found_at, registered, replayed, scanned
 
+from monitor.core.channel import no_evidence
 from monitor.core.evidence import LN_M
 from monitor.core.facets import Facet, add, prune
 from monitor.core.incidents import Incident, record
@@ -144,6 +145,29 @@ def test_what_a_forwarder_is_named_for_is_told_once() -> None:
     for channel in world.channels.values():
         assert channel.evidence[LN_M, END_TO_END].max() < PARAMS.close_ln_m
         assert channel.unseen[:15].sum() >= 60  # of eight a day since the fault
+
+
+def test_channels_are_not_paged_for_a_forwarder_whose_incident_closes() -> None:
+    """Not even on the day on which it does: that was weighed before what their first scans have shown is forgotten."""
+    grey = "forwarder||||grey"
+
+    def nearly_over(world: World) -> list[float]:
+        (one,) = (one for one in world.incidents.values() if one.scope == grey)
+        if not one.closed_us:
+            one.calm_days = PARAMS.close_days - 1
+            world.groups[grey].evidence[:] = no_evidence()
+        return [channel.evidence[LN_M, 0].max() for channel in world.channels.values()]
+
+    def told_of(world: World) -> tuple[list[float], list[tuple[str, bool]]]:
+        return nearly_over(world), [(one.scope, bool(one.closed_us)) for one in everything(world)]
+
+    lines = shop(lambda day, _, forwarder, __: FAULT <= day < FAULT + 4 and forwarder == "grey", each=8)
+    days = [BEGIN + FAULT + days for days in (9, 10, 16)]
+    (before, known), (after_it, later), (_, at_last) = found_at(days, told_of, lines, PARAMS)
+    assert max(before) > PARAMS.page_ln_m > max(after_it)
+    assert (grey, False) in known
+    assert (grey, True) in later
+    assert [scope for scope, _ in later] == [scope for scope, _ in known] == [scope for scope, _ in at_last]
 
 
 def test_a_batch_of_another_forwarder_is_still_named() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.core.channel import Channel, new_channel
 from monitor.core.facets import AGES
-from monitor.core.unseen import add_up, larger, overdue, set_aside, without_unseen
+from monitor.core.unseen import UNTIL_SEEN, add_up, larger, overdue, set_aside, without_unseen
 from monitor.core.vocabulary import END_TO_END
 
 CAP = 60
@@ -19,7 +19,7 @@ FIRST[7:] = 0.0
 def channel() -> Channel:
     """One of whose parcels four of every age are on their way."""
     new = new_channel(CAP + 2)
-    new.risk[END_TO_END, :] = 4
+    new.risk[list(UNTIL_SEEN)] = 4
     return new
 
 
@@ -42,31 +42,37 @@ def test_what_is_overdue_is_left_out_day_by_day_until_it_is_too_old_to_be_at_ris
     for day in range(CAP - 5):
         at_risk, exits = one.risk[:, :-1].astype(np.float64), np.zeros((len(one.risk), CAP + 1))
         without_unseen(one, at_risk, exits)
-        assert at_risk[END_TO_END, 5 + day] == 2
-        assert at_risk[END_TO_END].sum() == 4 * (CAP + 1) - (2 + 4 if day < CAP - 5 else 2)
-        assert at_risk[:END_TO_END].sum() == 0
+        for clock in UNTIL_SEEN:
+            assert at_risk[clock, 5 + day] == 2
+            assert at_risk[clock].sum() == 4 * (CAP + 1) - (2 + 4)
+        assert at_risk[1:END_TO_END].sum() == 0
     without_unseen(one, one.risk[:, :-1].astype(np.float64), np.zeros((len(one.risk), CAP + 1)))
     assert one.unseen.size == 0
 
 
-def test_what_leaves_was_at_risk() -> None:
+def test_what_was_set_aside_and_leaves_is_no_exit() -> None:
     one = channel()
-    set_aside(one, waiting(0, 0, 0, 0, 0, 0, 4), FIRST)
+    set_aside(one, waiting(0, 0, 0, 0, 0, 0, 3), FIRST)
     at_risk, exits = one.risk[:, :-1].astype(np.float64), np.zeros((len(one.risk), CAP + 1))
-    exits[END_TO_END, 6] = 3
+    exits[END_TO_END, 6] = 3  # two of them at least were set aside: one other was there
     without_unseen(one, at_risk, exits)
-    assert at_risk[END_TO_END, 6] == 3
+    assert (at_risk[END_TO_END, 6], exits[END_TO_END, 6]) == (1, 1)
 
 
-def test_what_is_scanned_after_all_is_at_risk_again_and_the_old_stay_aside() -> None:
+def test_what_is_scanned_after_all_is_at_risk_again() -> None:
     one = channel()
-    set_aside(one, waiting(*[0] * (AGES - 1), 3), FIRST)
-    without_unseen(one, one.risk[:, :-1].astype(np.float64), np.zeros((len(one.risk), CAP + 1)))
-    assert one.unseen[AGES] == 3
-    set_aside(one, waiting(*[0] * 8, 2), FIRST)
-    assert (one.unseen[8], one.unseen[AGES]) == (2, 3)
-    set_aside(one, waiting(), FIRST)
-    assert (one.unseen[8], one.unseen[AGES]) == (0, 3)
+    set_aside(one, waiting(0, 0, 0, 0, 0, 0, 3, 3), FIRST)
+    at_risk, exits = one.risk[:, :-1].astype(np.float64), np.zeros((len(one.risk), CAP + 1))
+    exits[0, 6] = 3  # of the four that waited
+    without_unseen(one, at_risk, exits)
+    assert (one.unseen[7], one.unseen[8]) == (1, 3)
+
+
+def test_what_was_set_aside_stays_so_when_nobody_is_named_any_more() -> None:
+    one = channel()
+    set_aside(one, waiting(0, 0, 0, 0, 0, 0, 3), FIRST)
+    set_aside(one, waiting(0, 0, 0, 0, 0, 0, 1, 2), FIRST)
+    assert one.unseen[5:9].tolist() == [0, 3, 2, 0]
 
 
 def test_nothing_is_kept_where_nothing_is_overdue() -> None:
