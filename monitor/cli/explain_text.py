@@ -192,6 +192,8 @@ def _print_fixed(record: Record, figures: Record) -> None:
         f"ln M {_number(evidence['ln_m'])}; {unit} seen {_number(evidence['observed'])} of "
         f"{_number(evidence['expected'])} expected since {evidence['since']}"
     )
+    if "page_ln_m" in figures:
+        click.echo(f"pages at {_number(figures['page_ln_m'])}: {_number(figures['parcels_a_day'])} parcels a day")
     if "usual_lag_hours" in figures:
         click.echo(f"scans come {_number(figures['usual_lag_hours'])} hours late as a rule")
     ahead = f"{_number(forecast['expected'])} ({_number(forecast['low'])} to {_number(forecast['high'])})"

@@ -2,11 +2,14 @@
 
 1. An open incident of a group takes in those of its channels that become suspicious; none of them has a page of its own
    meanwhile, and an incident it already has is absorbed. It closes when the group and all its channels are calm.
-2. When a channel or a group reaches the page level, the groups it belongs to are looked at. If the trimmed evidence of
-   one is at ``corroborate_ln_m`` or above and two of its channels show signs of their own, the page goes to the group
-   whose channels agree best with a fault of all of them; of those within ``NEAR`` of it, to the widest.
-3. If there is none, but one shows the same and is rising towards that level, the channel's page waits, for
-   ``WAIT_DAYS`` at most; what has waited is paged then, unless its evidence has fallen below a ticket's.
+2. When a channel reaches the page level, or a group does, the groups concerned are looked at. A group is likelier at
+   fault than one channel alone if its other channels say so with ``shared_fit`` at least (:mod:`monitor.core.groups`)
+   and two show signs of their own. The page goes to the group whose channels agree best with a fault of all of them; of
+   those within ``NEAR`` of it, to the widest; if there is none, to the channel.
+3. A group reaches the page level by its trimmed evidence M, or if its other channels say ``group_page_fit`` of late
+   and M is at ``corroborate_ln_m`` or above.
+4. While the evidence of a forwarder rises that may soon explain it, a channel's page waits, for ``WAIT_DAYS`` at most;
+   what has waited is paged then, unless its evidence has fallen below a ticket's.
 """
 
 from __future__ import annotations
@@ -36,11 +39,9 @@ from monitor.core.params import Params
 from monitor.core.scope import channel_of, channel_scope
 from monitor.core.verdict import Judged
 
-FIT: Final = 14.0  # agreement of all its channels with a fault of a group that pages a corroborated one
 SIGN_LN_M: Final = 1.5  # a channel shows signs of its own above this
 NEAR: Final = 0.5
 WAIT_DAYS: Final = 2
-RISING_LN_M: Final = 2.0  # a group is rising from here up to the level of corroboration
 #: A group of fewer channels needs as much evidence as one channel: there are many of them.
 FEW: Final = 4
 #: Of groups with the same evidence and as many channels that show it, the first is named.
@@ -132,7 +133,6 @@ class Alarms:
                 self._put(incident, True)
                 for name in members:
                     covered[name] = scope
-        rows = {name: row for row, name in enumerate(membership.names)}
         for name in sorted({*verdicts, *self._channels} - held):
             verdict, known = verdicts.get(name), self._channels.get(name)
             other = self._forwarder_of(name, verdict)
@@ -149,16 +149,8 @@ class Alarms:
             page = not in_shadow and name not in covered and not other and (verdict is None or self._may_page(verdict))
             waits = False
             waited = 0 if old is None else old.waited_days
-            if page and verdict is not None and reaches_page(verdict, waited, params):
-                mode = mode_of(verdict)
-                near = any(
-                    self._is_rising(groups[scope], shared[scope], mode)
-                    for scope in membership.groups(rows[name])
-                    if scope in shared
-                )
-                page = (
-                    not (near or name in rising) or waited >= WAIT_DAYS or (old is not None and old.severity == "page")
-                )
+            if page and name in rising and reaches_page(verdict, waited, params):
+                page = waited >= WAIT_DAYS or (old is not None and old.severity == "page")
                 waits = not page
             incident_ = judge_incident(old, name, verdict, day, at_us, page, partial(stock, [name]), params)
             if incident_ is None:
@@ -215,9 +207,9 @@ class Alarms:
         out: list[tuple[str, list[str]]] = []
         rows = {name: row for row, name in enumerate(membership.names)}
         triggers = [
-            (verdict.ln_m, channel_scope(name))
+            (verdict.ln_m + verdict.ln_weight, channel_scope(name))
             for name, verdict in verdicts.items()
-            if verdict.ln_m >= params.page_ln_m
+            if reaches_page(verdict, 0, params)
             and self._may_page(verdict)
             and name not in taken
             and not self._is_paged(name)
@@ -228,7 +220,7 @@ class Alarms:
             for scope, verdict in shared.items()
             if (
                 verdict.ln_m >= (params.group_page_ln_m if len(membership.members(scope)) >= FEW else params.page_ln_m)
-                or (verdict.ln_m >= params.corroborate_ln_m and groups[scope].fit >= FIT)
+                or (verdict.ln_m >= params.corroborate_ln_m and groups[scope].beside >= params.group_page_fit)
             )
             and self._may_page(verdict)
         ]
@@ -268,10 +260,9 @@ class Alarms:
         strong = []
         for scope in candidates:
             verdict = shared.get(scope)
-            least = self._params.corroborate_ln_m
-            if verdict is None or scope in self._groups or min(verdict.ln_m, groups[scope].fit) < least:
+            if verdict is None or scope in self._groups or not self._may_page(verdict):
                 continue
-            if not self._may_page(verdict):
+            if groups[scope].beside < self._params.shared_fit:
                 continue
             members = self._signs(scope, mode_of(verdict), verdicts, membership, taken)
             if len(members) > 1:
@@ -314,10 +305,3 @@ class Alarms:
     def _is_paged(self, name: str) -> bool:
         known = self._channels.get(name)
         return known is not None and self._incidents[known].severity == "page"
-
-    def _is_rising(self, group: Group, verdict: Judged, mode: str) -> bool:
-        return (
-            RISING_LN_M <= group.ln_m < self._params.corroborate_ln_m
-            and group.ln_m > group.before
-            and mode_of(verdict) == mode
-        )

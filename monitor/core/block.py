@@ -20,6 +20,7 @@ from monitor.core.params import Params
 from monitor.core.rare import RARE, TIMES
 from monitor.core.rare_day import RareDay
 from monitor.core.spread import OWN_SHARE, SPECIAL_CV2, end_of_week, tempering_of_all, trail_with
+from monitor.core.stakes import ln_weight
 from monitor.core.unseen import without_unseen
 from monitor.core.verdict import Judged, say_all
 from monitor.core.vocabulary import CLOCKS, END_TO_END, STAGE_CLOCKS
@@ -58,7 +59,7 @@ class Block:
         self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
         self.exits, self.at_risk, cohorts = self._take()
-        self.handed = cohorts[:, :DAYS_KEPT].sum(axis=-1)
+        self.handed: Floats = cohorts[:, :DAYS_KEPT].sum(axis=-1).astype(np.float64)
         self.increments, self.factor = increments, factor
         self.margin: Floats = np.full(factor.shape, params.margin)
         self.special = np.zeros(factor.shape, dtype=bool)
@@ -186,7 +187,8 @@ class Block:
         self.before = state[:, CUSUM].copy()
         ev.accumulate(state, self.all_judged, ell, self.all_exits, self.all_expected, self.day)
         ln_m = ev.mixture(state[:, ev.LN_M], LN_PRIOR)
-        self._verdicts = say_all(state, ln_m.tolist())
+        weights = ln_weight(self.handed, self.params.stake_power)
+        self._verdicts = say_all(state, ln_m.tolist(), ln_weight=weights.tolist())
         self.lately = state[:, LATELY].copy()
         unstack(state, [ch.evidence for ch in self.channels])
         for channel, verdict in zip(self.channels, self._verdicts, strict=True):

@@ -10,8 +10,10 @@ as for a channel. The guarantee holds: with k₀ = argmaxᵢ Cᵢ, which is know
 ℓₖ ≥ ℓₖ₀, so ℓ_G is never more than the evidence of all members but k₀, whose exp has a mean of at most 1 if the
 baselines are right. Groups with one judged member have no evidence.
 
-Which of several groups is at fault, the sum over *all* their members tells, of the members' own ℓ of the last days:
-members that are well count against their group (``Group.fit``).
+Who is at fault is another question than whether anything is. The sum over *all* members of their own ℓ of the last days
+(``Group.fit``) says how much likelier a fault of the whole group is than none: members that are well count against it.
+Without the member that says most it says how much likelier that is than a fault of this one alone (``Group.beside``): a
+Bayes factor, as its logarithm. What the group shows is taken to be where ``beside`` is largest.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from monitor.core.channel import CLOCKS_JUDGED, LN_PRIOR, no_evidence
 from monitor.core.facets import AGES
 from monitor.core.scope import groups_of
 from monitor.core.spread import SPECIAL_CV2, cv2_of, end_of_week, tempering_of_all, trail_with
-from monitor.core.verdict import Judged, say_all
+from monitor.core.verdict import Judged, say_all, strongest
 
 SEASONED_DAYS: Final = 35  # days after which the weeks of a group count for its φ
 AT_ONCE: Final = 2048  # members that are worked on together: what is known of them stays in the cache of a processor
@@ -48,7 +50,9 @@ class Group(Struct):
     judged_days: int = 0
     ln_m: float = -np.inf
     before: float = -np.inf  # ln M on the judged day before
-    fit: float = 0.0  # how well the members' ℓ of the last days agree with a fault of all of them
+    fit: float = 0.0  # Σ over the members of their ℓ of the last days, at the clock and alternative where it is largest
+    beside: float = 0.0  # the same without the member that says most
+    cell: tuple[int, int] = (0, 0)  # clock and alternative of what the group shows
 
 
 def new_group() -> Group:
@@ -174,7 +178,7 @@ def judge_groups(
         return {}
     active = _active(found, membership, explained)
     shape = len(membership.scopes), CLOCKS_JUDGED
-    raw, lately = np.empty((2, *shape, len(ev.ALTERNATIVES)))
+    raw, fit, beside = np.empty((3, *shape, len(ev.ALTERNATIVES)))
     exits, expected = np.empty((2, *shape))
     number, special = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=bool)
     for some, members in membership.parts:
@@ -186,7 +190,9 @@ def judge_groups(
         exits[some] = np.add.reduceat(found.exits[rows] * on, starts)
         expected[some] = np.add.reduceat(found.expected[rows] * on, starts)
         special[some] = np.logical_or.reduceat(on & found.special[rows], starts)
-        lately[some] = np.add.reduceat(np.where(on[..., None], found.lately[rows], 0.0), starts)
+        lately = np.where(on[..., None], found.lately[rows], 0.0)
+        fit[some] = np.add.reduceat(lately, starts)
+        beside[some] = fit[some] - np.maximum(np.maximum.reduceat(lately, starts), 0.0)
     expected = expected.round(9)
     states = [groups.get(scope) or new_group() for scope in membership.scopes]
     spread = stacked([state.spread for state in states])
@@ -201,9 +207,12 @@ def judge_groups(
     seasoned = np.array([state.judged_days >= SEASONED_DAYS for state in states])
     end_of_week(spread, exits, expected, day, seasoned & (mixed <= learn_ln_m), cv2)
     trail = trail_with(trail, expected)
-    fits = np.round(lately.reshape(len(lately), -1).max(axis=-1), 6).tolist()
     heard = number.max(axis=-1).tolist()
-    verdicts = say_all(evidence, ln_m)
+    flat = beside.reshape(len(beside), -1)
+    most = flat.max(axis=-1)
+    cells = np.where(most > 0, flat.argmax(axis=-1), strongest(evidence))
+    fits, besides = (np.round(x, 6).tolist() for x in (fit.reshape(len(fit), -1).max(axis=-1), most))
+    verdicts = say_all(evidence, ln_m, cells)
     out: dict[str, Judged] = {}
     for i, scope in enumerate(membership.scopes):
         if not heard[i]:
@@ -212,8 +221,9 @@ def judge_groups(
         state.spread, state.trail, state.evidence = spread[i], trail[i], evidence[i]
         state.judged_days += 1
         if heard[i] > 1:
-            state.before, state.ln_m, state.fit = state.ln_m, ln_m[i], fits[i]
+            state.before, state.ln_m, state.fit, state.beside = state.ln_m, ln_m[i], fits[i], besides[i]
             out[scope] = verdicts[i]
+            state.cell = out[scope].clock, out[scope].alternative
         groups[scope] = state
     return out
 

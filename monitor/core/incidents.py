@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
-from monitor.core.channel import JOINT
+from monitor.core.channel import JOINT, Channel
 from monitor.core.events import day_text, from_us
 from monitor.core.evidence import FACTORS, LOST, STALLED
 from monitor.core.forecast import Forecast
@@ -25,6 +26,7 @@ from monitor.core.identity import hash64
 from monitor.core.params import Params
 from monitor.core.rare import MODES, RARE
 from monitor.core.scope import channel_scope, scope_record
+from monitor.core.stakes import handed_lately, ln_weight
 from monitor.core.verdict import Judged
 from monitor.core.vocabulary import CLOCKS, DAY_US, STAGE_CLOCKS, UNDERWAY_CLOCK
 
@@ -97,7 +99,7 @@ class Incident(Struct):
     notes: list[Note] = []
     joined: list[Joined] = []
     absorbed_by: str = ""
-    waited_days: int = 0  # judged days on which a page was held back for a group that rises
+    waited_days: int = 0  # judged days on which a page was held back for a forwarder that rises
     judged_by: str = ""  # what watches channels beside their evidence: DRIFT or CANARY
 
     @property
@@ -221,11 +223,21 @@ def pass_day(incident: Incident, calm: bool | None, day: int, at_us: int, params
     incident.last_judged_day = day
 
 
+def page_level(ln_weight: float, params: Params) -> float:
+    """ln M that pages a channel of this weight (:mod:`monitor.core.stakes`): no less than what opens a ticket."""
+    return max(params.page_ln_m - ln_weight, params.ticket_ln_m)
+
+
+def page_level_of(channel: Channel, params: Params) -> float:
+    """The same of a channel as it was weighed on the last judged day."""
+    return page_level(float(ln_weight(np.array(float(handed_lately(channel))), params.stake_power)), params)
+
+
 def reaches_page(verdict: Judged | None, waited_days: int, params: Params) -> bool:
     """Whether a channel's evidence is worth a page: at the page level, or that it was there and had to wait."""
     if verdict is None:
         return False
-    return verdict.ln_m >= (params.ticket_ln_m if waited_days else params.page_ln_m)
+    return verdict.ln_m >= (params.ticket_ln_m if waited_days else page_level(verdict.ln_weight, params))
 
 
 def judge_incident(

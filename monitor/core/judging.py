@@ -246,7 +246,7 @@ class Judging:
             self.channels[name] = channel
         for scope_, group in sorted(self.groups.items()):
             _forget(group, clocks)
-            group.before, group.fit = -np.inf, 0.0
+            group.before, group.fit, group.beside = -np.inf, 0.0, 0.0
             self.groups[scope_] = group
 
     def _forget_first_scans(self, name: str) -> None:

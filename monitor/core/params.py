@@ -37,12 +37,23 @@ class Params:
     late_shadow_days: int = _param(
         200, 0, 3650, "the same for returns and complaints, which a log knows only when its parcels have grown old"
     )
-    page_ln_m: float = _param(8.2, 1, 1000, "evidence (ln M) that pages")
+    page_ln_m: float = _param(8.3, 1, 1000, "evidence (ln M) that pages a channel of two parcels a day or fewer")
+    stake_power: float = _param(
+        1.5, 0, 10, "less of it for v parcels a day, by this times ln(v / 2), from 6 on no more; 0: all alike"
+    )
     ticket_ln_m: float = _param(5.7, 1, 1000, "evidence (ln M) that opens a ticket")
     group_page_ln_m: float = _param(
         6.0, 1, 1000, "evidence of a group of four channels or more, its best witness left out, that pages"
     )
-    corroborate_ln_m: float = _param(2.5, 0, 1000, "evidence of a group above which it is named instead of a channel")
+    shared_fit: float = _param(
+        4.0, 0, 1000, "what the other channels of a group must say of late for it to be named instead of one of them"
+    )
+    group_page_fit: float = _param(
+        7.0, 0, 1000, "what the channels of a group but one must say of late for it to page by itself"
+    )
+    corroborate_ln_m: float = _param(
+        2.0, 0, 1000, "evidence of a group that pages by what was said of late, and of a channel that joins an incident"
+    )
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")
     margin: float = _param(0.07, 0, 0.9, "slack m of the baseline hazard: slowness within it is no evidence")

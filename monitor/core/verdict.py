@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.core.baseline import Floats
+from monitor.core.baseline import Floats, Ints
 from monitor.core.evidence import EXPECTED, LN_M, SEEN, SINCE
 
 
@@ -21,6 +21,7 @@ class Judged:
     observed: float
     expected: float
     since_day: int
+    ln_weight: float = 0.0  # of a channel that carries much, see monitor.core.stakes
 
 
 def say(evidence: Floats, ln_m: float) -> Judged:
@@ -28,13 +29,24 @@ def say(evidence: Floats, ln_m: float) -> Judged:
     return say_all(evidence[None], [ln_m])[0]
 
 
-def say_all(evidence: Floats, ln_m: Sequence[float]) -> list[Judged]:
-    """The verdicts of some nodes, ``[node, row, clock, alternative]``."""
+def strongest(evidence: Floats) -> Ints:
+    """Of each node, the place (clock × alternatives + alternative) that says most; ``evidence`` as in
+    :func:`say_all`."""
+    out: Ints = evidence[:, LN_M].reshape(len(evidence), -1).argmax(axis=-1)
+    return out
+
+
+def say_all(
+    evidence: Floats, ln_m: Sequence[float], cells: Ints | None = None, ln_weight: Sequence[float] | None = None
+) -> list[Judged]:
+    """The verdicts of some nodes, ``[node, row, clock, alternative]``; ``cells``: the place that each of them tells of,
+    by default the one that says most; ``ln_weight`` of each."""
     alternatives = evidence.shape[-1]
-    best = evidence[:, LN_M].reshape(len(ln_m), -1).argmax(axis=-1)
+    best = strongest(evidence) if cells is None else cells
     at = evidence[np.arange(len(ln_m)), :, best // alternatives, best % alternatives]
-    told = zip(ln_m, best.tolist(), at[:, [SEEN, EXPECTED, SINCE]].tolist(), strict=True)
+    weights = [0.0] * len(ln_m) if ln_weight is None else ln_weight
+    told = zip(ln_m, best.tolist(), at[:, [SEEN, EXPECTED, SINCE]].tolist(), weights, strict=True)
     return [
-        Judged(m, place // alternatives, place % alternatives, seen, due, int(since))
-        for m, place, (seen, due, since) in told
+        Judged(m, place // alternatives, place % alternatives, seen, due, int(since), weight)
+        for m, place, (seen, due, since), weight in told
     ]

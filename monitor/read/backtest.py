@@ -22,16 +22,17 @@ class Steps:
 class Story:
     """One incident in pictures.
 
-    ``evidence``: (judged day, ln M) of the member with the largest; ``shared``: the same of the group, its best witness
-    left out, for an incident of one; ``complaints``: (Monday, count) of its members;
-    ``alarms``: days of their complaint alarms; ``now`` and ``before``: days to delivery of the parcels registered in
-    the 30 days before it was known and earlier, as known then.
+    ``evidence``: (judged day, ln M) of the member with the largest, and ``page_at`` the ln M that pages it by itself;
+    ``shared``: the same of the group, its best witness left out, for an incident of one; ``complaints``: (Monday,
+    count) of its members; ``alarms``: days of their complaint alarms; ``now`` and ``before``: days to delivery of the
+    parcels registered in the 30 days before it was known and earlier, as known then.
     """
 
     incident_id: str
     channel: str
     known_day: float
     evidence: Sequence[tuple[int, float]]
+    page_at: float
     complaints: Sequence[tuple[int, int]]
     alarms: Sequence[float]
     now: Steps | None
@@ -52,7 +53,7 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """All pictures of a run: its weeks, its most important incidents, and the thresholds."""
+    """All pictures of a run: its weeks, its most important incidents, and the levels that are the same for all."""
 
     weeks: Sequence[Week]
     stories: Sequence[Story]

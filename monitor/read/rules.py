@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.core import batches, bursts, canary, drift, feeds, handovers
-from monitor.core.alarms import WAIT_DAYS
+from monitor.core import batches, bursts, canary, drift, feeds, handovers, stakes
+from monitor.core.alarms import FEW, WAIT_DAYS
 from monitor.core.block import WARM_UP_DAYS
 from monitor.core.evidence import ALTERNATIVES
 from monitor.core.facets import SENTINELS
@@ -20,13 +20,17 @@ _CHANNEL: Final[_Rule] = (
     f"Each judged day, the exits of every stage clock are weighed against the channel's own baseline under "
     f"{len(ALTERNATIVES)} kinds of slowness, and its rare events ({', '.join(RARE)}) against as many kinds of "
     "frequency (e-detector). ln M of their weighted mean opens a ticket at {ticket_ln_m:g} and pages at "
-    "{page_ln_m:g}, unless a group of channels explains it; a page waits up to {wait_days} days for a group that shows "
-    "the same and is rising. It closes after {close_days} days below {close_ln_m:g}. Slowness within {margin:.0%} is "
-    "no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the first {shadow_days} days of a "
-    "log, for complaints and returns in the first {late_shadow_days}.",
+    "{page_ln_m:g}, of a channel with v parcels a day at {stake_power:g} ln(v / {stake_from:g}) less, v being "
+    "{stake_from:g} at least and {stake_to:g} at most, unless a group of channels explains it; a page waits up to "
+    "{wait_days} days for a forwarder whose evidence rises. It closes after {close_days} days below {close_ln_m:g}. "
+    "Slowness within {margin:.0%} is no evidence, and days above {learn_ln_m:g} are not learnt from. No pages in the "
+    "first {shadow_days} days of a log, for complaints and returns in the first {late_shadow_days}.",
     (
         "ticket_ln_m",
         "page_ln_m",
+        "stake_power",
+        "stake_from",
+        "stake_to",
         "wait_days",
         "close_ln_m",
         "close_days",
@@ -54,13 +58,18 @@ _CANARY: Final[_Rule] = (
 )
 _GROUP: Final[_Rule] = (
     "Each judged day, the evidence of the channels of the group is added up, that of the one with the most left out: "
-    "what remains is shared. A page of one of them (ln M of {page_ln_m:g}) goes to the group where ln M of the rest "
-    "is at least {corroborate_ln_m:g}; {group_page_ln_m:g} of the rest pages by itself. It closes after {close_days} "
-    "days on which the group is below {close_ln_m:g} and all its channels below {ticket_ln_m:g}.",
+    "what remains is shared. {group_page_ln_m:g} of it pages ({page_ln_m:g} in groups of fewer than {few}), or "
+    "{corroborate_ln_m:g} of it if the evidence of the last days, that of the best channel left out, adds up to "
+    "{group_page_fit:g}; where it adds up to {shared_fit:g}, the page of one of the channels goes to the group. It "
+    "closes after {close_days} days on which the group is below {close_ln_m:g} and all its channels below "
+    "{ticket_ln_m:g}.",
     (
         "page_ln_m",
         "group_page_ln_m",
+        "few",
         "corroborate_ln_m",
+        "group_page_fit",
+        "shared_fit",
         "ticket_ln_m",
         "close_ln_m",
         "close_days",
@@ -173,7 +182,10 @@ _CONSTANTS: Final[dict[str, float]] = {
     "calm": drift.CALM,
     "canary_margin": canary.MARGIN,
     "warm_up_days": WARM_UP_DAYS,
+    "stake_from": stakes.FROM,
+    "stake_to": stakes.TO,
     "wait_days": WAIT_DAYS,
+    "few": FEW,
 }
 
 

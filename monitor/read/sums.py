@@ -17,12 +17,15 @@ from monitor.core.baseline import Floats, cumulative, days_until
 from monitor.core.channel import JOINT, Channel
 from monitor.core.events import day_text
 from monitor.core.evidence import ALTERNATIVES, EXPECTED, LN_M, SEEN, SINCE, mixture
+from monitor.core.facets import DAYS_KEPT
 from monitor.core.feeds import ALL
-from monitor.core.groups import Day, Membership, best_witness
-from monitor.core.incidents import CANARY, Incident
+from monitor.core.groups import Day, Group, Membership, best_witness
+from monitor.core.incidents import CANARY, Incident, page_level_of
 from monitor.core.judge import StageHazards
+from monitor.core.params import Params
 from monitor.core.rare import TIMES
 from monitor.core.scope import scope_record
+from monitor.core.stakes import handed_lately
 from monitor.core.vocabulary import CLOCKS, END_TO_END, UNDERWAY
 from monitor.read.clock_families import NAMES
 from monitor.read.lists import Picture
@@ -82,8 +85,21 @@ def node_figures(picture: Picture, incident: Incident) -> Record:
             "expected": finite(feed.expected),
             "usual_lag_hours": finite(feed.lag_hours),
         }
-    node = picture.channels.get(incident.members[0]) if kind == "channel" else picture.groups.get(incident.scope)
-    return {} if node is None else {"ln_m": finite(node.ln_m), "sums": sums(node.evidence)}
+    if kind == "channel":
+        channel = picture.channels.get(incident.members[0])
+        return {} if channel is None else {**_figures(channel), **_stake(channel, picture.params)}
+    group = picture.groups.get(incident.scope)
+    return {} if group is None else _figures(group)
+
+
+def _figures(node: Channel | Group) -> Record:
+    return {"ln_m": finite(node.ln_m), "sums": sums(node.evidence)}
+
+
+def _stake(channel: Channel, params: Params) -> Record:
+    """What the channel carries, and ln M that pages it."""
+    per_day = handed_lately(channel) / DAYS_KEPT
+    return {"parcels_a_day": finite(per_day), "page_ln_m": finite(page_level_of(channel, params))}
 
 
 def _canary_figures(channel: Channel) -> Record:
@@ -217,15 +233,14 @@ def drift_figures(picture: Picture, incident: Incident) -> Record:
 def group_members(
     picture: Picture, incident: Incident, judged: tuple[int, Membership, Day] | None, baselines: Baselines
 ) -> Record:
-    """The channels of a group by what they say of its strongest clock, and which of them was left out.
+    """The channels of a group by what they say of the clock it shows, and which of them was left out.
 
     ``judged``: the last judged day. ``left_out`` is of that day; null where it was not judged.
     """
     group = picture.groups.get(incident.scope)
-    best = None if group is None else strongest(group.evidence)
-    if group is None or best is None:
+    if group is None or strongest(group.evidence) is None:
         return {}
-    clock, alternative = best
+    clock, alternative = group.cell
     names = judged[1].members(incident.scope) if judged is not None else list(incident.members)
     left_out = None
     if judged is not None:
@@ -242,11 +257,12 @@ def group_members(
     rows.sort(key=lambda row: -1e300 if row["ln_m"] is None else row["ln_m"], reverse=True)
     first = str(rows[0]["channel"])
     return {
-        "baseline": baseline(baselines, first, picture.channels[first], best),
+        "baseline": baseline(baselines, first, picture.channels[first], group.cell),
         "judged_day": None if judged is None else day_text(judged[0]),
         "left_out": left_out,
         "members_by": _at(group.evidence, clock, alternative)["clock"],
         "fit": finite(group.fit),
+        "beside": finite(group.beside),
         "members": rows[:MEMBERS_SHOWN],
         "members_not_shown": max(len(rows) - MEMBERS_SHOWN, 0),
     }

@@ -91,7 +91,8 @@ def story(shown: Story, thresholds: Mapping[str, float], t: Translator) -> Marku
 
 
 def _evidence(shown: Story, thresholds: Mapping[str, float], x: _Axis, t: Translator) -> list[Markup]:
-    page = thresholds["page"]
+    levels = {**thresholds, "page": shown.page_at}
+    page = shown.page_at
     peak = max([value for _, value in (*shown.evidence, *shown.shared)], default=0.0)
     top = min(max(peak, 1.25 * page), _MOST_THRESHOLDS * page)
     y = _Axis(_FLOOR, top, 150, 24)
@@ -101,9 +102,9 @@ def _evidence(shown: Story, thresholds: Mapping[str, float], x: _Axis, t: Transl
         _text("label", "start", 2, 12, t("backtest.ln_m")),
     ]
     for name in ("group", "page") if shown.shared else ("ticket", "page"):
-        at = y(thresholds[name])
+        at = y(levels[name])
         parts.append(_line(f"threshold {name}", _LEFT, at, WIDTH - _RIGHT, at))
-        parts.append(_text(f"axis {name}", "end", _LEFT - 5, at + 4, number(thresholds[name])))
+        parts.append(_text(f"axis {name}", "end", _LEFT - 5, at + 4, number(levels[name])))
     for css, values in (("evidence", shown.evidence), ("evidence shared", shown.shared)):
         points = [f"{x(day + 1)} {y(value)}" for day, value in values]
         if points:

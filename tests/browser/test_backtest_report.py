@@ -62,6 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         channel=CHANNEL,
         known_day=ZERO + 121.0,
         evidence=[(ZERO + day, day / 5 - 4) for day in range(60, 160)],
+        page_at=12.0,
         complaints=[(ZERO + 4 + 7 * week, week % 5) for week in range(8, 23)],
         alarms=[ZERO + 141.0],
         now=steps(1.5),
@@ -70,7 +71,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     weeks = [Week(ZERO + 4 + 7 * week, week % 7 == 1, week % 5 == 0, week % 3 == 0, week % 2) for week in range(28)]
     path = tmp_path_factory.mktemp("report") / "report.html"
-    gallery = Gallery(weeks, [story], {"page": 12.0, "ticket": 7.5, "group": 8.0})
+    gallery = Gallery(weeks, [story], {"ticket": 7.5, "group": 8.0})
     path.write_text(render(made, gallery), encoding="utf-8")
     return path
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from monitor.core.alarms import Alarms
-from monitor.core.channel import JOINT
+from monitor.core.alarms import WAIT_DAYS, Alarms
 from monitor.core.forecast import Forecast
 from monitor.core.groups import Group, Membership, new_group
 from monitor.core.incidents import Incident, Stock, record
@@ -33,6 +32,8 @@ class _World:
     incidents: dict[str, Incident] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     clocks: dict[str, int] = field(default_factory=dict)
+    besides: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     day: int = FIRST
     alarms: Alarms = field(init=False)
 
@@ -52,12 +53,17 @@ class _World:
         held: frozenset[str] = frozenset(),
         rising: frozenset[str] = frozenset(),
     ) -> list[str]:
-        """A day with the given ln M (channels that are not named: 0); what is open afterwards."""
+        """A day with the given ln M (channels that are not named: 0); what is open afterwards. What the channels of a
+        group but one say of late is as much, unless it is among ``besides``."""
         membership = Membership(self.names)
         for scope, ln_m in (groups or {}).items():
             group = self.groups.setdefault(scope, new_group())
-            group.before, group.ln_m, group.fit = group.ln_m, ln_m, ln_m
-        verdicts = {name: self._verdict(channels.get(name, 0.0)) for name in self.names if name not in held}
+            group.before, group.ln_m, group.fit, group.beside = group.ln_m, ln_m, ln_m, self.besides.get(scope, ln_m)
+        verdicts = {
+            name: self._verdict(channels.get(name, 0.0), ln_weight=self.weights.get(name, 0.0))
+            for name in self.names
+            if name not in held
+        }
         shared = {scope: self._verdict(group.ln_m, self.clocks.get(scope, 2)) for scope, group in self.groups.items()}
         at_us = (self.day + 2) * DAY_US
         self.alarms.after_day(
@@ -79,8 +85,8 @@ class _World:
             if not one.closed_us
         )
 
-    def _verdict(self, ln_m: float, clock: int = 2) -> Judged:
-        return Judged(ln_m, clock, 3, 10.0, 20.0, self.day - 5)
+    def _verdict(self, ln_m: float, clock: int = 2, ln_weight: float = 0.0) -> Judged:
+        return Judged(ln_m, clock, 3, 10.0, 20.0, self.day - 5, ln_weight)
 
 
 def _of(ln_m: float, names: Iterable[str] = POST) -> dict[str, float]:
@@ -107,7 +113,8 @@ def test_a_group_of_few_channels_needs_as_much_evidence_as_a_channel() -> None:
     names = tuple(f"BR|shoe|{carrier}" for carrier in ("post", "wolf", "sea"))
     for ln_m, wanted in ((PARAMS.page_ln_m - 0.1, []), (PARAMS.page_ln_m, [f"page {scope}"])):
         assert PARAMS.group_page_ln_m < ln_m
-        assert _World(names).judged(_of(3.0, names), {scope: ln_m}) == wanted
+        world = _World(names, besides={scope: PARAMS.shared_fit})
+        assert world.judged(_of(3.0, names), {scope: ln_m}) == wanted
 
 
 def test_a_group_waits_while_a_forwarder_may_soon_explain_the_same() -> None:
@@ -145,33 +152,46 @@ def test_a_carrier_with_one_service_is_named_with_it() -> None:
     assert world.judged(_of(4.0, world.names), shared) == ["page carrier|||post"]
 
 
-def test_a_page_waits_two_days_for_a_group_that_rises() -> None:
+def test_a_group_is_named_when_its_other_channels_make_it_likelier_than_one_of_them() -> None:
+    for beside, wanted in ((PARAMS.shared_fit, CARRIER), (PARAMS.shared_fit - 0.1, "channel|RU|tablet|post")):
+        world = _World(besides={CARRIER: beside})
+        assert world.judged({**_of(2.0), "RU|tablet|post": 12.5}, {CARRIER: 0.5}) == [f"page {wanted}"]
+
+
+def test_a_group_pages_by_what_its_channels_show_of_late_with_evidence_beside_it() -> None:
+    for ln_m, beside, wanted in (
+        (PARAMS.corroborate_ln_m, PARAMS.group_page_fit, [f"page {CARRIER}"]),
+        (PARAMS.corroborate_ln_m - 0.1, PARAMS.group_page_fit, []),
+        (PARAMS.corroborate_ln_m, PARAMS.group_page_fit - 0.1, []),
+    ):
+        assert _World(besides={CARRIER: beside}).judged(_of(3.0), {CARRIER: ln_m}) == wanted
+
+
+def test_a_channel_that_carries_much_is_paged_or_names_its_group_with_less_evidence() -> None:
+    channel = "RU|tablet|post"
+    ln_m = PARAMS.page_ln_m - 1.0
+    for weight, said in ((1.0, "page"), (0.9, "ticket")):
+        assert _World(weights={channel: weight}).judged({channel: ln_m}) == [f"{said} channel|{channel}"]
+    world = _World(besides={CARRIER: PARAMS.shared_fit}, weights={channel: 1.0})
+    assert world.judged({**_of(2.0), channel: ln_m}, {CARRIER: 0.5}) == [f"page {CARRIER}"]
+
+
+def test_a_page_waits_two_days_for_a_forwarder_that_rises() -> None:
+    channel = "RU|tablet|post"
+    rising = frozenset({channel})
     world = _World()
-    channels = {**_of(2.0), "RU|tablet|post": 12.5}
-    ticket = ["ticket channel|RU|tablet|post"]
-    assert world.judged(channels, {CARRIER: 2.1}) == ticket
-    world.restart()
-    assert world.judged(channels, {CARRIER: 2.3}) == ticket
-    assert world.judged(channels, {CARRIER: 2.4}) == ["page channel|RU|tablet|post"]
-    world = _World()
-    assert world.judged(channels, {CARRIER: 2.1}) == ticket
-    assert world.judged(channels, {CARRIER: 3.1}) == [
-        "page carrier|||post",
-        "ticket channel|RU|tablet|post absorbed",
-    ]
+    for _ in range(WAIT_DAYS):
+        assert world.judged({channel: 12.5}, rising=rising) == [f"ticket channel|{channel}"]
+        world.restart()
+    assert world.judged({channel: 12.5}, rising=rising) == [f"page channel|{channel}"]
 
 
 def test_a_page_that_waited_is_raised_although_its_evidence_has_fallen_meanwhile() -> None:
+    channel = "RU|tablet|post"
     for later, said in ((PARAMS.ticket_ln_m, "page"), (PARAMS.ticket_ln_m - 0.1, "ticket")):
         world = _World()
-        assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 2.1}) == ["ticket channel|RU|tablet|post"]
-        assert world.judged({"RU|tablet|post": later}, {CARRIER: 1.0}) == [f"{said} channel|RU|tablet|post"]
-
-
-def test_a_group_that_shows_something_else_holds_no_page() -> None:
-    world = _World()
-    world.clocks[CARRIER] = JOINT - 1  # a rare event
-    assert world.judged({"RU|tablet|post": 12.5}, {CARRIER: 2.1}) == ["page channel|RU|tablet|post"]
+        assert world.judged({channel: 12.5}, rising=frozenset({channel})) == [f"ticket channel|{channel}"]
+        assert world.judged({channel: later}) == [f"{said} channel|{channel}"]
 
 
 def test_a_page_that_was_raised_stays_as_it_was_and_is_absorbed() -> None:

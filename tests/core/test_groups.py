@@ -147,3 +147,37 @@ def test_the_best_witness_is_the_channel_whose_evidence_is_left_out() -> None:
             assert rest == pytest.approx(_trimmed(list(raw), list(before), [True] * len(mine)))
     assert told == {True, False}
     assert best_witness(found, membership, [], "country|BR||", 0, 0) is None
+
+
+def test_what_a_group_shows_is_where_its_channels_but_the_best_say_most_of_late() -> None:
+    membership, rng = Membership(NAMES), np.random.default_rng(11)
+    for _ in range(20):
+        found, groups = Day(len(NAMES)), {}
+        found.judged[:] = rng.random(found.judged.shape) < 0.9
+        found.raw[:] = rng.normal(size=found.raw.shape)
+        found.lately[:] = np.maximum(rng.normal(0.5, 2.0, size=found.lately.shape), ev.LEAST)
+        verdicts = judge_groups(20_000, found, membership, groups, (), 3.0)
+        for scope, verdict in verdicts.items():
+            rows = [NAMES.index(name) for name in membership.members(scope)]
+            told = found.lately[rows] * found.judged[rows][..., None]
+            beside = told.sum(axis=0) - np.maximum(told.max(axis=0), 0.0)
+            group = groups[scope]
+            assert group.fit == pytest.approx(told.sum(axis=0).max(), abs=1e-6)
+            assert group.beside == pytest.approx(beside.max(), abs=1e-6)
+            assert (verdict.clock, verdict.alternative) == group.cell
+            if beside.max() > 0:
+                assert beside[group.cell] == pytest.approx(beside.max())
+            else:
+                best = group.evidence[ev.LN_M].argmax()
+                assert group.cell == divmod(int(best), len(ev.ALTERNATIVES))
+
+
+def test_one_channel_alone_says_nothing_beside_it() -> None:
+    membership, groups = Membership(NAMES), {}
+    found = Day(len(NAMES))
+    found.judged[:, 2] = True
+    found.lately[:, 2] = -0.5
+    found.lately[NAMES.index("RU|tablet|post"), 2] = 50.0
+    judge_groups(20_000, found, membership, groups, (), 3.0)
+    assert groups["carrier|||post"].fit == pytest.approx(48.5)
+    assert groups["carrier|||post"].beside == 0.0  # of the clocks that were not judged

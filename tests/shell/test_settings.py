@@ -89,7 +89,7 @@ def test_a_parameter_beyond_its_bound_is_refused(spec, monkeypatch: pytest.Monke
 
 
 def test_a_value_equal_to_its_default_leaves_the_written_parameters_as_they_are() -> None:
-    params = load_settings(write("[detection]\nlateness_days = 60.0\npage_ln_m = 8.2\n")).params()
+    params = load_settings(write("[detection]\nlateness_days = 60.0\npage_ln_m = 8.3\n")).params()
     assert repr(params.as_dict()) == repr(DEFAULTS.as_dict())
 
 

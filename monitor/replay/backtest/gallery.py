@@ -27,8 +27,8 @@ def gallery(facts: Facts, assessed: Assessed, seen: Observation, params: Params)
     chosen = sorted(assessed.run.incidents, key=_importance)[:MOST_STORIES]
     return Gallery(
         weeks=_weeks(facts, assessed),
-        stories=[_story(incident, facts, assessed, seen) for incident in chosen],
-        thresholds={"page": params.page_ln_m, "ticket": params.ticket_ln_m, "group": params.group_page_ln_m},
+        stories=[_story(incident, facts, assessed, seen, params.page_ln_m) for incident in chosen],
+        thresholds={"ticket": params.ticket_ln_m, "group": params.group_page_ln_m},
     )
 
 
@@ -56,7 +56,7 @@ def _weeks(facts: Facts, assessed: Assessed) -> list[Week]:
     ]
 
 
-def _story(incident: TestedIncident, facts: Facts, assessed: Assessed, seen: Observation) -> Story:
+def _story(incident: TestedIncident, facts: Facts, assessed: Assessed, seen: Observation, page_ln_m: float) -> Story:
     known = to_us(incident.known_by)
     last_us = known if incident.alarm_at is None else max(known, to_us(incident.alarm_at))
     last_us = min(last_us + DAYS_AFTER * DAY_US, facts.as_of_us)
@@ -79,6 +79,7 @@ def _story(incident: TestedIncident, facts: Facts, assessed: Assessed, seen: Obs
         channel=channel,
         known_day=known / DAY_US,
         evidence=evidence[channel],
+        page_at=seen.page_at.get(incident.incident_id, {}).get(channel, page_ln_m),
         shared=[] if channel_of(scope) else seen.evidence(scope, *days),
         complaints=[
             (monday_us(week) // DAY_US, counts[week]) for week in range(week_of(first_us), week_of(last_us) + 1)

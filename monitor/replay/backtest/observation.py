@@ -15,7 +15,7 @@ import numpy as np
 from monitor.core import cells as c
 from monitor.core.events import ComplaintOpened, Event, ParcelRegistered, channel_id, to_us
 from monitor.core.identity import hash64, identity
-from monitor.core.incidents import record
+from monitor.core.incidents import page_level_of
 from monitor.core.scope import channel_scope
 from monitor.core.survival import kaplan_meier
 from monitor.core.vocabulary import DAY_US, HOUR_US
@@ -46,6 +46,8 @@ class Observation:
         self._ln_m: dict[str, tuple[int, array[float]]] = {}  # by scope
         #: Incident → its scope.
         self.scope: dict[str, str] = {}
+        #: Incident → its members, each with the ln M that would page it by itself, as of when it was known.
+        self.page_at: dict[str, dict[str, float]] = {}
         self._known: dict[str, int] = {}
 
     # -- while the replay folds ------------------------------------------------------------------------------
@@ -97,8 +99,12 @@ class Observation:
             if self._known.get(incident_id) != incident.known_us:
                 self._known[incident_id] = incident.known_us
                 self.scope[incident_id] = incident.scope
-                members = record(incident)["members"]
-                self.transit[incident_id] = transit(world, members, tick_us)  # type: ignore[arg-type]
+                self.transit[incident_id] = transit(world, incident.members, tick_us)
+                self.page_at[incident_id] = {
+                    name: page_level_of(world.channels[name], world.params)
+                    for name in incident.members
+                    if name in world.channels
+                }
 
     def _note(self, scope: str, ln_m: float) -> None:
         if scope not in self._ln_m:
