@@ -8,8 +8,10 @@ import pytest
 from monitor.core.block import Block
 from monitor.core.channel import CLOCKS_JUDGED, KINDS, Channel, new_channel
 from monitor.core.evidence import LN_M, LOST
+from monitor.core.incidents import page_level_of
 from monitor.core.judge import weekday_factor
 from monitor.core.params import Params
+from monitor.core.stakes import handed_lately
 
 FRIDAY, MONDAY = 1, 4  # of 1970, from its first day, a Thursday
 
@@ -63,3 +65,17 @@ def test_the_weeks_of_a_channel_temper_a_loss_less_than_a_slower_pace() -> None:
     assert phi[:, 0] == pytest.approx(np.full(KINDS, 1 + 0.02 / 2 * 140))
     assert (phi[:, LOST] > 1).all()
     assert (phi[:, LOST] < phi[:, 0]).all()
+
+
+def test_what_a_channel_carried_when_it_was_weighed_can_be_told_from_its_state_afterwards() -> None:
+    channel, block = _weighed(1e4)
+    assert block.verdicts()[0].ln_weight == 0.0  # type: ignore[union-attr]
+    channel.cohorts[:] = 0
+    channel.cohorts[[0, 44, 45]] = 90, 90, 10_000  # 4 a day of the last 45 days
+    ages, rare = channel.risk.shape[1] - 1, (1, *channel.rare.shape[1:])
+    known = np.full(rare, 0.1), np.zeros(rare, dtype=bool)
+    block = Block(101, [0], [channel], np.full((1, KINDS, ages), 0.1), np.ones((1, KINDS)), known, Params())
+    block.weigh(np.zeros((1, CLOCKS_JUDGED)))
+    assert block.verdicts()[0].ln_weight == pytest.approx(1.5 * np.log(2))  # type: ignore[union-attr]
+    assert handed_lately(channel) == 180
+    assert page_level_of(channel, Params()) == pytest.approx(Params().page_ln_m - 1.5 * np.log(2))
