@@ -176,7 +176,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     ("text", "said"),
     [
         ("tick_hours = 5", "tick_hours is 5; it must divide 24"),
-        ("ticket_ln_m = 13.0", "ticket_ln_m (13.0) must not exceed page_ln_m (8.2)"),
+        ("ticket_ln_m = 13.0", "ticket_ln_m (13.0) must not exceed page_ln_m (8.3)"),
     ],
 )
 def test_the_rules_between_parameters_hold_for_settings_too(text: str, said: str) -> None:
