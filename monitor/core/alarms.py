@@ -3,9 +3,10 @@
 1. An open incident of a group takes in those of its channels that become suspicious; none of them has a page of its own
    meanwhile, and an incident it already has is absorbed. It closes when the group and all its channels are calm.
 2. When a channel reaches the page level, or a group does, the groups concerned are looked at. A group is likelier at
-   fault than one channel alone if its other channels say so with ``shared_fit`` at least (:mod:`monitor.core.groups`)
-   and two show signs of their own. The page goes to the group whose channels agree best with a fault of all of them; of
-   those within ``NEAR`` of it, to the widest; if there is none, to the channel.
+   fault than one channel alone if its other channels say so of late with ``shared_fit`` at least
+   (:mod:`monitor.core.groups`), or with as much of M as pages it, and two show signs of their own. The page goes to
+   the group whose channels agree best with a fault of all of them; of those within ``NEAR`` of it, to the widest; if
+   there is none, to the channel.
 3. A group reaches the page level by its trimmed evidence M, or if its other channels say ``group_page_fit`` of late
    and M is at ``corroborate_ln_m`` or above.
 4. While the evidence of a forwarder rises that may soon explain it, a channel's page waits, for ``WAIT_DAYS`` at most;
@@ -219,7 +220,7 @@ class Alarms:
             (verdict.ln_m, scope)
             for scope, verdict in shared.items()
             if (
-                verdict.ln_m >= (params.group_page_ln_m if len(membership.members(scope)) >= FEW else params.page_ln_m)
+                verdict.ln_m >= self._level(scope, membership)
                 or (verdict.ln_m >= params.corroborate_ln_m and groups[scope].beside >= params.group_page_fit)
             )
             and self._may_page(verdict)
@@ -262,7 +263,7 @@ class Alarms:
             verdict = shared.get(scope)
             if verdict is None or scope in self._groups or not self._may_page(verdict):
                 continue
-            if groups[scope].beside < self._params.shared_fit:
+            if groups[scope].beside < self._params.shared_fit and verdict.ln_m < self._level(scope, membership):
                 continue
             members = self._signs(scope, mode_of(verdict), verdicts, membership, taken)
             if len(members) > 1:
@@ -273,6 +274,11 @@ class Alarms:
         near = [one for one in strong if one[0] >= most - NEAR]
         _, scope, members = min(near, key=lambda one: (-len(one[2]), *self._order(one[1], membership)))
         return scope, members
+
+    def _level(self, scope: str, membership: Membership) -> float:
+        """The trimmed evidence M that pages a group."""
+        few = len(membership.members(scope)) < FEW
+        return self._params.page_ln_m if few else self._params.group_page_ln_m
 
     def _order(self, scope: str, membership: Membership) -> tuple[int, int, int, str]:
         """Which of two groups to name if both show the same: by kind, the wider one, of equals the closer one."""

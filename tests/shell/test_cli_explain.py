@@ -102,7 +102,7 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A hub begins to lose parcels: pages of channels, then of their country."""
-    return made(tmp_path_factory.mktemp("hub"), "hub_loses", 5, 100, 6, 0.3)
+    return made(tmp_path_factory.mktemp("hub"), "hub_loses", 5, 100, 6, 0.6)
 
 
 def tampered(world: World, incident: Json, change: Callable[[Incident], None]) -> None:
