@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +27,16 @@ def fixed(array: NDArray[Scalar]) -> NDArray[Scalar]:
     """The array, which nobody can write to any more."""
     array.flags.writeable = False
     return array
+
+
+def numbered(keys: Iterable[Hashable]) -> NDArray[np.int64]:
+    """The number of each key, in the order in which they first come.
+
+    >>> numbered(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def to_plain(value: Any) -> Any:

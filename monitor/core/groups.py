@@ -79,10 +79,7 @@ class Membership:
         cuts = [*np.flatnonzero(np.diff(self.starts // AT_ONCE, prepend=-1)).tolist(), len(self.sizes)]
         #: Groups that are worked on together, and their members: slices of ``scopes`` and of ``rows``.
         self.parts = [(slice(a, b), slice(bounds[a], bounds[b])) for a, b in pairwise(cuts)]
-        self._of: dict[int, list[str]] = {}
-        for scope in self.scopes:
-            for row in members[scope]:
-                self._of.setdefault(row, []).append(scope)
+        self._groups = groups
 
     def members(self, scope: str) -> list[str]:
         """Names of the channels of a group, sorted; none for what is no group."""
@@ -93,7 +90,7 @@ class Membership:
 
     def groups(self, row: int) -> list[str]:
         """Scopes of the groups of a channel, sorted."""
-        return self._of.get(row, [])
+        return sorted(scope for scope in self._groups(self.names[row]) if scope in self.number)
 
 
 class Day:

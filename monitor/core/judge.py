@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.core import rare
-from monitor.core.arrays import fixed, stacked
+from monitor.core.arrays import fixed, numbered, stacked
 from monitor.core.baseline import KAPPA, Bands, Floats, Ints, cumulative, shrink, whole
 from monitor.core.block import Block
 from monitor.core.channel import Channel
@@ -121,17 +121,10 @@ def _lanes(names: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
 
     The same names come day after day: the arrays are kept, and cannot be written to.
     """
-    carrier_of: dict[str, int] = {}
-    lane_of: dict[tuple[str, str], int] = {}
-    country_of: dict[str, int] = {}
-    carriers, lanes = [], []
-    for name in names:
-        country, _, carrier = name.split("|")
-        carriers.append(carrier_of.setdefault(carrier, len(carrier_of)))
-        lanes.append(lane_of.setdefault((country, carrier), len(lane_of)))
-        country_of.setdefault(country, len(country_of))
-    countries = [country_of[country] for country, _ in lane_of]
-    return fixed(np.array(carriers)), fixed(np.array(lanes)), fixed(np.array(countries))
+    facets = [name.split("|") for name in names]
+    lanes = [(country, carrier) for country, _, carrier in facets]
+    countries = numbered(country for country, _ in dict.fromkeys(lanes))
+    return fixed(numbered(carrier for _, carrier in lanes)), fixed(numbered(lanes)), fixed(countries)
 
 
 def _sum_by(values: Iterable[Floats], index: Ints, groups: int) -> Floats:

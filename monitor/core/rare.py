@@ -16,12 +16,13 @@ young log, not a fault.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.arrays import fixed
+from monitor.core.arrays import fixed, numbered
 from monitor.core.baseline import Floats, Ints
 from monitor.core.vocabulary import END_TO_END
 
@@ -94,11 +95,8 @@ def _theta(seen: Floats, expected: Floats, kappa: float) -> Floats:
 def parents_of(names: tuple[str, ...]) -> Ints:
     """Number of the parent of each channel, ``[clock, channel]``; kept for the next day, and cannot be written to."""
     facets = [name.split("|") for name in names]
-    out = np.empty((len(RARE), len(names)), dtype=np.int64)
-    for clock, places in enumerate(PARENT):
-        numbers: dict[tuple[str, ...], int] = {}
-        out[clock] = [numbers.setdefault(tuple(facet[i] for i in places), len(numbers)) for facet in facets]
-    return fixed(out)
+    by_level = {places: numbered(map(itemgetter(*places), facets)) for places in {*PARENT}}
+    return fixed(np.stack([by_level[places] for places in PARENT]))
 
 
 def is_transit(routes: dict[int, int], country: int) -> bool:
