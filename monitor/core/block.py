@@ -106,9 +106,11 @@ class Block:
         leaves = ~enters & (kind < c.CENSOR) & (self.day - last <= TOO_LATE_FOR_EVIDENCE)
         clock = np.where(enters, kind - c.ENTER, (kind - c.EXIT) % (c.CENSOR - c.EXIT))
         risk = stacked([ch.risk for ch in self.channels])
-        exits, censored = np.zeros_like(risk), np.zeros_like(risk)
-        for into, which in ((risk, enters), (exits, leaves), (censored, ~enters & ~leaves)):
-            np.add.at(into, (rows[which], clock[which], age[which]), counts[which])
+        moved = np.zeros((3, *risk.shape), dtype=np.int64)
+        place = np.ravel_multi_index((np.where(enters, 0, np.where(leaves, 1, 2)), rows, clock, age), moved.shape)
+        np.add.at(moved.reshape(-1), place, counts)
+        entered, exits, censored = moved
+        risk += entered
         left = risk - exits - censored
         aged = np.zeros_like(left)
         aged[..., 1:] = left[..., :-1]
