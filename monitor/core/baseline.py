@@ -74,17 +74,23 @@ def cumulative(hazards: Floats) -> Floats:
     return out
 
 
-def p95_days(increments: Floats) -> Ints:
+def p95_days(total: Floats) -> Ints:
     """Days by which 95% have left a clock; one more than the last age where the curve does not get there.
 
-    ``increments`` is ``[…, age]``; the result counts whole days: an age of 0 means the same UTC day, so 1.
+    ``total`` is the cumulative hazard at the end of each age, ``[…, age]``; the result counts whole days: an age of 0
+    means the same UTC day, so 1.
     """
-    return days_until(increments, 0.05)
+    return _first_day(total, 0.05)
 
 
 def days_until(increments: Floats, left: float) -> Ints:
-    """The same for the day by which a share ``left`` of the parcels (above 0, below 1) is still there."""
-    reached = np.cumsum(increments, axis=-1) >= -np.log(left)
+    """The same, from increments, for the day by which a share ``left`` of the parcels (above 0, below 1) is still
+    there."""
+    return _first_day(np.cumsum(increments, axis=-1), left)
+
+
+def _first_day(total: Floats, left: float) -> Ints:
+    reached = total >= -np.log(left)
     first = np.argmax(reached, axis=-1)
-    out: Ints = np.where(reached.any(axis=-1), first, increments.shape[-1] - 1).astype(np.int64) + 1
+    out: Ints = np.where(reached.any(axis=-1), first, total.shape[-1] - 1).astype(np.int64) + 1
     return out

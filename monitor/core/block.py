@@ -169,7 +169,8 @@ class Block:
         scale = (1 - self.margin) * self.factor
         rare = self.rare
         rare.judged[self.held] = False
-        slow, stayed, common = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale)
+        total = ev.cumulated(self.increments)
+        slow, stayed, common = ev.log_likelihood_ratios(self.at_risk, self.exits, self.increments, scale, total=total)
         for told in (slow, stayed):
             told[..., ev.SHAPED] = np.where(self.special[..., None], 0.0, told[..., ev.SHAPED])
         raw, exits = np.concatenate((slow, rare.ratios()), axis=1), self.exits.sum(axis=-1)
@@ -195,7 +196,7 @@ class Block:
         unstack(state, [ch.evidence for ch in self.channels])
         for channel, verdict in zip(self.channels, self._verdicts, strict=True):
             channel.ln_m = verdict.ln_m
-        self._advance(cv2, trail)
+        self._advance(cv2, trail, p95_days(total[:, :STAGE_CLOCKS, 1:]).tolist())
 
     def _joint(self, raw: Floats, judged: NDArray[np.bool_]) -> Floats:
         """Untempered ℓ of the stages after departure together, ``[channel, 1, alternative]``: the sum of theirs.
@@ -226,10 +227,9 @@ class Block:
         phi[..., ev.LOST] = tempering_of_all(cv2, week)
         return phi
 
-    def _advance(self, cv2: Floats, trail: Floats) -> None:
+    def _advance(self, cv2: Floats, trail: Floats, p95: list[list[int]]) -> None:
         """What is kept of the day whatever the verdict: dispersion, ``trail``ing week, P95, days judged."""
         channels = self.channels
-        p95 = p95_days(self.increments[:, :STAGE_CLOCKS]).tolist()
         expected = self.all_expected
         trail = trail_with(trail, expected)
         spread = stacked([ch.spread for ch in channels])

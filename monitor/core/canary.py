@@ -88,7 +88,7 @@ class Canary:
         usual = cumulative(parents)
         increments = np.empty_like(usual)
         for k in np.unique(stretches).tolist():  # a few: one a clock and level
-            increments[stretches == k] = ev.stretched(usual[stretches == k], k)
+            increments[stretches == k] = ev.stretched(ev.cumulated(usual[stretches == k]), k)
         at_risk = stacked([block.at_risk[i] for _, block, i in new])
         exits = stacked([block.exits[i] for _, block, i in new])
         scale = (1 - MARGIN) * stacked([block.factor[i] for _, block, i in new])

@@ -55,27 +55,16 @@ def cumulated(increments: Floats) -> Floats:
     return out
 
 
-def stretched(increments: Floats, k: float) -> Floats:
-    """Increments of the cumulative hazard when every duration is ``k`` times as long: H₀((a+1)/k) − H₀(a/k)."""
-    ages = increments.shape[-1]
-    rows, age = np.divmod(np.arange(increments.size), ages)
-    return _stretched(cumulated(increments), rows * (ages + 1), age, k).reshape(increments.shape)
-
-
-def _stretched(total: Floats, begin: Ints, age: Ints, k: float) -> Floats:
-    """The same for some cells: of the rows of ``total`` (H₀) that ``begin`` at these places of it, each at one ``age``;
-    all ``[cell]``."""
+def stretched(total: Floats, k: float) -> Floats:
+    """Increments of the cumulative hazard when every duration is ``k`` times as long, H₀((a+1)/k) − H₀(a/k), from H₀
+    as :func:`cumulated` has it."""
     last = total.shape[-1] - 1
     where = np.arange(last + 1) / k
     low = np.floor(where).astype(np.int64)
-    high, part, flat = np.minimum(low + 1, last), where - low, total.ravel()
-
-    def at(some: Ints) -> Floats:
-        below = flat[begin + low[some]]
-        found: Floats = below + (flat[begin + high[some]] - below) * part[some]
-        return found
-
-    return at(age + 1) - at(age)
+    at = total.take(low, axis=-1)
+    at += (total.take(np.minimum(low + 1, last), axis=-1) - at) * (where - low)
+    out: Floats = at[..., 1:] - at[..., :-1]
+    return out
 
 
 class Ratios(NamedTuple):
@@ -96,12 +85,14 @@ def log_likelihood_ratios(
     factors: Sequence[float] = FACTORS,
     stretches: Sequence[float] = STRETCHES,
     losses: Sequence[float] = LOSSES,
+    total: Floats | None = None,
 ) -> Ratios:
     """What one day says for each alternative: ``factors`` on the hazard, ``stretches`` of every duration, shares that
     are lost.
 
     ``at_risk``, ``exits`` and ``increments`` (ΔH₀) are ``[node, clock, age]``; ``scale`` is (1 − m)·g, ``[node,
-    clock]``. Counts below zero (corrections) count as zero.
+    clock]``; ``total`` is H₀ where it is known already (:func:`cumulated`). Counts below zero (corrections) count as
+    zero.
 
     With E exits expected at an age and w the logarithm that one of them adds to ℓ, what is common to all ages moves ℓ
     by the variance cv²·(Σ w E)², where chance alone gives Σ w² E. For a factor that is cv²·Σ E times as much; a loss
@@ -109,16 +100,16 @@ def log_likelihood_ratios(
     """
     ages, nodes = increments.shape[-1], increments.shape[:2]
     cells = np.flatnonzero((at_risk > 0) | (exits > 0))  # all others say nothing
-    row, age = np.divmod(cells, ages)
+    row = cells // ages
     begin = cells + row  # a bound more than ages in every row
     j = np.maximum(exits.ravel()[cells], 0.0)
     stay = np.maximum(at_risk.ravel()[cells] - j, 0.0)
     factor = scale.ravel()[row]
     x = increments.ravel()[cells] * factor
-    total = cumulated(increments)
-    left = np.flatnonzero(j)
-    count, row_left = j[left], row[left]
-    log_base = np.log(-np.expm1(-x[left]))
+    total = cumulated(increments) if total is None else total
+    left = np.flatnonzero(j > 0)
+    count, row_left, x_left = j[left], row[left], x[left]
+    log_base = np.log(-np.expm1(-x_left))
     out = np.empty((*nodes, len(factors) + len(stretches) + len(losses)))
     stayed, common = np.empty_like(out), np.ones(nodes)
 
@@ -132,9 +123,9 @@ def log_likelihood_ratios(
     base = sums(stay * x, row)
     for i, rho in enumerate(factors):
         stayed[..., i] = (1 - rho) * base
-        out[..., i] = gain(rho * x[left]) + stayed[..., i]
+        out[..., i] = gain(rho * x_left) + stayed[..., i]
     for i, k in enumerate(stretches, start=len(factors)):
-        y = np.clip(_stretched(total, begin - age, age, k) * factor, 1e-12, MOST * x)
+        y = np.clip(stretched(total, k).ravel()[cells] * factor, 1e-12, MOST * x)
         stayed[..., i] = base - sums(stay * y, row)
         out[..., i] = gain(y[left]) + stayed[..., i]
     for i, p in enumerate(losses, start=len(factors) + len(stretches)):

@@ -23,7 +23,7 @@ from monitor.core.spread import cv2_of
 from monitor.core.verdict import Judged
 from monitor.core.windows import mark_special
 
-BLOCK = 64
+BLOCK = 128
 WEEKDAY_WEIGHT = 20.0, 10.0  # expected exits behind a weekday factor of one: of a carrier, and of a channel beside it
 
 

@@ -58,8 +58,8 @@ def test_cumulative_hazards_are_the_logarithm_of_survival() -> None:
 def test_p95_counts_the_days_until_one_in_twenty_is_left() -> None:
     for hazard in (0.06, 0.2, 0.5, 0.96):
         days = math.ceil(math.log(0.05) / math.log(1 - hazard))
-        assert p95_days(cumulative(np.full((1, 120), hazard))).tolist() == [days]
-    assert p95_days(np.full((1, 120), 1e-4)).tolist() == [120]  # the curve does not get there
+        assert p95_days(np.cumsum(cumulative(np.full((1, 120), hazard)), axis=-1)).tolist() == [days]
+    assert p95_days(np.cumsum(np.full((1, 120), 1e-4), axis=-1)).tolist() == [120]  # the curve does not get there
 
 
 @pytest.mark.parametrize("ages", [1, 11, 12, 121, 366])

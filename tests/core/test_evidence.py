@@ -20,6 +20,7 @@ from monitor.core.evidence import (
     ROWS,
     STRETCHES,
     accumulate,
+    cumulated,
     log_likelihood_ratios,
     mixture,
     stretched,
@@ -133,9 +134,9 @@ def test_counts_below_zero_are_no_evidence() -> None:
 
 def test_a_stretched_clock_keeps_its_shape_and_takes_longer() -> None:
     increments = cumulative(np.linspace(0.01, 0.3, 40))
-    slow = stretched(increments, 1.8)
+    slow = stretched(cumulated(increments), 1.8)
     assert slow.sum() == pytest.approx(_total(increments.tolist(), 40 / 1.8))
-    assert stretched(increments, 1.0) == pytest.approx(increments)
+    assert stretched(cumulated(increments), 1.0) == pytest.approx(increments)
 
 
 def test_the_average_of_the_likelihood_ratio_is_one_if_the_baseline_is_right() -> None:
@@ -158,7 +159,7 @@ def _runs(slow: float | None, threshold: float, runs: int, days: int, scale: flo
     random = np.random.default_rng(11)
     increments = cumulative(np.linspace(0.05, 0.4, 12))
     at_risk = np.linspace(12, 1, 12).round()
-    chance = 1 - np.exp(-(increments if slow is None else stretched(increments, slow)))
+    chance = 1 - np.exp(-(increments if slow is None else stretched(cumulated(increments), slow)))
     ln_m = np.full((runs, 1, len(ALTERNATIVES)), -np.inf)
     out = np.full(runs, days)
     for day in range(days):
