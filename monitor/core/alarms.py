@@ -302,7 +302,9 @@ class Alarms:
 
     def _forwarder_of(self, name: str, verdict: Judged | None) -> str:
         """The incident of a forwarder that explains what a channel shows; empty if there is none."""
-        return "" if verdict is None else self._elsewhere.get((name, mode_of(verdict)), "")
+        if verdict is None or not self._elsewhere:
+            return ""
+        return self._elsewhere.get((name, mode_of(verdict)), "")
 
     def _may_page(self, verdict: Judged) -> bool:
         """Not for what the log is too young to know: how often the buyers of old parcels complain or send back."""

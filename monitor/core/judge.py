@@ -125,10 +125,10 @@ def _lanes(names: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
 
     The same names come day after day: the arrays are kept, and cannot be written to.
     """
-    facets = [name.split("|") for name in names]
-    lanes = [(country, carrier) for country, _, carrier in facets]
-    countries = numbered(country for country, _ in dict.fromkeys(lanes))
-    return fixed(numbered(carrier for _, carrier in lanes)), fixed(numbered(lanes)), fixed(countries)
+    lanes = ["{0}|{2}".format(*name.split("|")) for name in names]
+    carriers = numbered(lane.split("|")[1] for lane in lanes)
+    countries = numbered(lane.split("|")[0] for lane in dict.fromkeys(lanes))
+    return fixed(carriers), fixed(numbered(lanes)), fixed(countries)
 
 
 def _sum_by(values: Iterable[Floats], index: Ints, groups: int) -> Floats:

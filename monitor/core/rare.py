@@ -94,8 +94,7 @@ def _theta(seen: Floats, expected: Floats, kappa: float) -> Floats:
 @lru_cache(maxsize=4)
 def parents_of(names: tuple[str, ...]) -> Ints:
     """Number of the parent of each channel, ``[clock, channel]``; kept for the next day, and cannot be written to."""
-    facets = [name.split("|") for name in names]
-    by_level = {places: numbered(map(itemgetter(*places), facets)) for places in {*PARENT}}
+    by_level = {places: numbered(itemgetter(*places)(name.split("|")) for name in names) for places in {*PARENT}}
     return fixed(np.stack([by_level[places] for places in PARENT]))
 
 

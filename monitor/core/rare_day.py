@@ -57,8 +57,11 @@ class RareDay:
             age = min(max(day - entry, 0), len(band_of) - 1)
             self.events[row, clock, band_of[age]] += n
         self.events = np.maximum(self.events, 0.0)
-        waiting = [cohorts if clock is None else at_risk[:, clock] for clock in AT_RISK]
-        self.at_risk: Floats = np.add.reduceat(np.stack(waiting, axis=1), starts, axis=-1) + self.events
+        waiting = {
+            clock: np.add.reduceat(cohorts if clock is None else at_risk[:, clock], starts, axis=-1)
+            for clock in {*AT_RISK}
+        }
+        self.at_risk: Floats = np.stack([waiting[clock] for clock in AT_RISK], axis=1) + self.events
         if hushed:
             self.events[:, COMPLAINTS] = self.at_risk[:, COMPLAINTS] = 0.0
         self._increments, self._known = -np.log1p(-hazards), known

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from monitor.core.baseline import Floats, Ints
 from monitor.core.evidence import EXPECTED, LN_M, SEEN, SINCE
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True, gc=False):
     """What a judged day gave a node with something at risk: how strong, and which clock and alternative say most."""
 
     ln_m: float

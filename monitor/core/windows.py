@@ -30,7 +30,7 @@ def mark_special(
     seen: dict[tuple[int, str, str], dict[int, list[float]]] = {}
     known: dict[str, tuple[int, ...]] = {}
     for block in blocks:
-        exits = block.exits.sum(axis=-1)
+        exits, expected = block.exits.sum(axis=-1).tolist(), block.expected.tolist()
         for i, row in enumerate(block.rows):
             country = names[row].split("|", 1)[0]
             clocks = known.get(country)
@@ -49,8 +49,8 @@ def mark_special(
                 where = country if clock == LAST_MILE else ""
                 special.append((block, i, clock, carrier, where, pool))
                 sums = seen.setdefault((clock, where, pool), {}).setdefault(carrier, [0.0, 0.0])
-                sums[0] += float(exits[i, clock])
-                sums[1] += float(block.expected[i, clock])
+                sums[0] += exits[i][clock]
+                sums[1] += expected[i][clock]
     ratios: dict[tuple[int, str, str, int], float | None] = {}
     for block, i, clock, carrier, where, pool in special:
         key = clock, where, pool, carrier
