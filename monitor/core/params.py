@@ -37,9 +37,9 @@ class Params:
     late_shadow_days: int = _param(
         200, 0, 3650, "the same for returns and complaints, which a log knows only when its parcels have grown old"
     )
-    page_ln_m: float = _param(8.3, 1, 1000, "evidence (ln M) that pages a channel of two parcels a day or fewer")
+    page_ln_m: float = _param(8.6, 1, 1000, "evidence (ln M) that pages a channel of two parcels a day or fewer")
     stake_power: float = _param(
-        1.5, 0, 10, "less of it for v parcels a day, by this times ln(v / 2), from 6 on no more; 0: all alike"
+        1.75, 0, 10, "less of it for v parcels a day, by this times ln(v / 2), from 6 on no more; 0: all alike"
     )
     ticket_ln_m: float = _param(5.7, 1, 1000, "evidence (ln M) that opens a ticket")
     group_page_ln_m: float = _param(

@@ -76,6 +76,6 @@ def test_what_a_channel_carried_when_it_was_weighed_can_be_told_from_its_state_a
     known = np.full(rare, 0.1), np.zeros(rare, dtype=bool)
     block = Block(101, [0], [channel], np.full((1, KINDS, ages), 0.1), np.ones((1, KINDS)), known, Params())
     block.weigh(np.zeros((1, CLOCKS_JUDGED)))
-    assert block.verdicts()[0].ln_weight == pytest.approx(1.5 * np.log(2))  # type: ignore[union-attr]
+    assert block.verdicts()[0].ln_weight == pytest.approx(Params().stake_power * np.log(2))  # type: ignore[union-attr]
     assert handed_lately(channel) == 180
-    assert page_level_of(channel, Params()) == pytest.approx(Params().page_ln_m - 1.5 * np.log(2))
+    assert page_level_of(channel, Params()) == pytest.approx(Params().page_ln_m - Params().stake_power * np.log(2))

@@ -89,7 +89,7 @@ def test_a_parameter_beyond_its_bound_is_refused(spec, monkeypatch: pytest.Monke
 
 
 def test_a_value_equal_to_its_default_leaves_the_written_parameters_as_they_are() -> None:
-    params = load_settings(write("[detection]\nlateness_days = 60.0\npage_ln_m = 8.3\n")).params()
+    params = load_settings(write("[detection]\nlateness_days = 60.0\npage_ln_m = 8.6\n")).params()
     assert repr(params.as_dict()) == repr(DEFAULTS.as_dict())
 
 
@@ -176,7 +176,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     ("text", "said"),
     [
         ("tick_hours = 5", "tick_hours is 5; it must divide 24"),
-        ("ticket_ln_m = 13.0", "ticket_ln_m (13.0) must not exceed page_ln_m (8.3)"),
+        ("ticket_ln_m = 13.0", "ticket_ln_m (13.0) must not exceed page_ln_m (8.6)"),
     ],
 )
 def test_the_rules_between_parameters_hold_for_settings_too(text: str, said: str) -> None:
