@@ -194,6 +194,11 @@ def _print_fixed(record: Record, figures: Record) -> None:
     )
     if "page_ln_m" in figures:
         click.echo(f"pages at {_number(figures['page_ln_m'])}: {_number(figures['parcels_a_day'])} parcels a day")
+    if "beside" in figures:
+        click.echo(
+            f"what its channels show of the last days comes to {_number(figures['fit'])}, "
+            f"the best left out to {_number(figures['beside'])}"
+        )
     if "usual_lag_hours" in figures:
         click.echo(f"scans come {_number(figures['usual_lag_hours'])} hours late as a rule")
     ahead = f"{_number(forecast['expected'])} ({_number(forecast['low'])} to {_number(forecast['high'])})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -303,6 +304,19 @@ def test_a_group_is_told_with_its_channels_and_the_one_left_out(customs: World, 
     out = replayed(tmp_path, files=[customs.exported], until=group["known_by"])
     then = {one["channel"]: one["ln_m"] for one in out.lines("channels")}
     assert {name: row["channel_ln_m"] for name, row in rows.items()} == {name: then[name] for name in rows}
+    assert figures["fit"] > figures["beside"] > PARAMS.shared_fit
+    text = run("explain", group["incident_id"], "--data", customs.data).stdout
+    assert f"comes to {figures['fit']:.1f}, the best left out to {figures['beside']:.1f}" in text
+
+
+def test_a_channel_is_told_with_the_level_that_pages_what_it_carries(customs: World) -> None:
+    page = customs.one(kind="channel", severity="page")
+    figures = customs.explained(page)["figures"]
+    weight = PARAMS.stake_power * math.log(min(max(figures["parcels_a_day"], 2.0), 6.0) / 2.0)
+    assert figures["page_ln_m"] == pytest.approx(max(PARAMS.page_ln_m - weight, PARAMS.ticket_ln_m), abs=1e-5)
+    assert figures["page_ln_m"] <= page["evidence"]["ln_m"]
+    text = run("explain", page["incident_id"], "--data", customs.data).stdout
+    assert f"pages at {figures['page_ln_m']:.1f}: {figures['parcels_a_day']:.1f} parcels a day" in text
 
 
 def test_a_feed_is_told_with_the_scans_seen_and_expected(outage: World) -> None:
