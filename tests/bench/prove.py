@@ -22,7 +22,7 @@ from proof.comparators import NAMES, Rivals, rivals, thresholds
 from proof.forecasts import Grid, Told, of_incidents
 from proof.forecasts import lines as forecast_lines
 from proof.goals import verdicts
-from proof.limits import LN_A, days_to_know
+from proof.limits import days_to_know
 from proof.scores import Fault, Score, quantile, score
 from proof.table import HEAD, NOTES, STRATA, days, percent, rows
 from proof.worlds import Case, Size, cases, fold, plan_of
@@ -160,7 +160,9 @@ def _cell(values: Sequence[float | None]) -> str:
 
 def limits(proved: Sequence[Proved]) -> list[str]:
     """The information limit beside what was reached."""
-    out = [f"{'days, median':24}{'parcels a day':>14}{'page':>8}{'limit':>8}   (limit: ln A = {LN_A:g})"]
+    out = [
+        f"{'days, median':24}{'parcels a day':>14}{'page':>8}{'limit':>8}   (limit: at the ln A that pages the channel)"
+    ]
     for name, mine in by_stratum(proved):
         bounds = [planted.limit_days for _, planted in mine if planted.limit_days is not None]
         if bounds:

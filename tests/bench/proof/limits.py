@@ -22,15 +22,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.facets import DAYS_KEPT
+from monitor.core.incidents import page_level
 from monitor.core.params import Params
+from monitor.core.stakes import ln_weight
 from monitor.replay.simulate.channels import Channel
 from monitor.replay.simulate.effects import STAGES, Rate, Slow, Stall
 from monitor.replay.simulate.scenarios import Plant
 
 Floats = NDArray[np.float64]
 
-#: What pages.
-LN_A = Params().page_ln_m
 MOST_DAYS = 200
 #: The simulator's shares of lost parcels that vanish after acceptance, departure and arrival.
 LOST_AFTER = (0.2, 0.4, 0.4)
@@ -55,12 +56,19 @@ def divergence(p: Floats, q: Floats) -> Floats:
     return out
 
 
-def days_to_know(channel: Channel, plant: Plant, ln_a: float = LN_A) -> float | None:
-    """Days until the expected log-likelihood ratio reaches ``ln_a``; None for what does not show in the stages."""
+def level_of(channel: Channel) -> float:
+    """ln A by default: what pages a channel that carries so much."""
+    params = Params()
+    return page_level(float(ln_weight(np.array(channel.volume * DAYS_KEPT), params.stake_power)), params)
+
+
+def days_to_know(channel: Channel, plant: Plant, ln_a: float | None = None) -> float | None:
+    """Days until the expected log-likelihood ratio reaches ``ln_a``, by default what pages the channel; None for what
+    does not show in the stages."""
     told = [one for stage in range(4) if (one := _stage(channel, plant, stage)) is not None]
     if not told:
         return None
-    reached = np.flatnonzero(np.cumsum(channel.volume * sum(told)) >= ln_a)
+    reached = np.flatnonzero(np.cumsum(channel.volume * sum(told)) >= (level_of(channel) if ln_a is None else ln_a))
     return float(reached[0] + 1) if len(reached) else math.inf
 
 
