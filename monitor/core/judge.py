@@ -62,7 +62,7 @@ def judge_day(
     cv2 = cv2_of(stacked([ch.spread for ch in channels]))
     rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(tuple(names)))
     blocks = []
-    room = np.empty((3, len(rows), *channels[0].tally.shape[1:]))  # one piece is cheap to get and give back
+    room = np.empty((3, len(rows), *channels[0].tally.shape[1:]))  # in one piece: it is got, and given back, at once
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         here = room[:, start : start + BLOCK]
