@@ -52,16 +52,13 @@ class Block:
         params: Params,
         hushed: bool = False,
         seasoned: bool = True,
-        room: Floats | None = None,
     ) -> None:
         """``factor`` on the hazards ``[channel, clock]``; ``rare``: hazards of the rare events, and which are known.
-        ``seasoned``: how often the buyers of old parcels complain is known. ``room`` for the exits and the parcels at
-        risk, ``[exits | at risk, channel, clock, age]``."""
+        ``seasoned``: how often the buyers of old parcels complain is known."""
         self.day, self.rows, self.params, self.seasoned = day, rows, params, seasoned
         self.channels = [channels[i] for i in rows]
         self.ages = increments.shape[-1]
-        self.exits, self.at_risk = np.empty((2, *increments.shape)) if room is None else room
-        cohorts = self._take()
+        self.exits, self.at_risk, cohorts = self._take()
         self.handed: Floats = cohorts[:, :DAYS_KEPT].sum(axis=-1).astype(np.float64)
         self.increments, self.factor = increments, factor
         self.margin: Floats = np.full(factor.shape, params.margin)
@@ -93,8 +90,8 @@ class Block:
         self.before: Floats = np.zeros(0)  # CUSUMs before the day, [channel, clock, alternative]
         self.raw: Floats = np.zeros(0)  # untempered ℓ of the day, likewise
 
-    def _take(self) -> Ints:
-        """Book the day's entries, exits and censorings: who left, and who was at risk. The parcels registered,
+    def _take(self) -> tuple[Floats, Floats, Ints]:
+        """Book the day's entries, exits and censorings; the exits, the parcels that were at risk, and those registered,
         ``[channel, age]``."""
         booked = [channel.booked.pop(self.day, {}) for channel in self.channels]
         cells = np.fromiter(chain.from_iterable(booked), dtype=np.int64)
@@ -125,9 +122,8 @@ class Block:
         older = np.zeros_like(cohorts)
         older[:, 1:] = cohorts[:, :-1]
         unstack(older, [ch.cohorts for ch in self.channels])
-        self.exits[...] = exits[..., :-1]
-        self.at_risk[...] = np.maximum(risk - censored, 0)[..., :-1]
-        return cohorts
+        at_risk = np.maximum(risk - censored, 0)
+        return exits[..., :-1].astype(np.float64), at_risk[..., :-1].astype(np.float64), cohorts
 
     def _lay_ghosts(self) -> None:
         """Leave out those that are taken to have left while their feed was silent, and their exits when they show.

@@ -62,23 +62,19 @@ def judge_day(
     cv2 = cv2_of(stacked([ch.spread for ch in channels]))
     rates, known = rare.hazards(stacked([ch.rare for ch in channels]), rare.parents_of(tuple(names)))
     blocks = []
-    room = np.empty((3, len(rows), *channels[0].tally.shape[1:]))  # in one piece: it is got, and given back, at once
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        here = room[:, start : start + BLOCK]
-        here[0] = cumulative(hazards_of(block))
         blocks.append(
             Block(
                 day,
                 [int(i) for i in block],
                 channels,
-                here[0],
+                cumulative(hazards_of(block)),
                 factor[block],
                 (rates[block], known[block]),
                 params,
                 hushed,
                 seasoned,
-                here[1:],
             )
         )
     mark_special(day, names, carriers, blocks, declared)
