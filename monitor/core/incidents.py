@@ -223,9 +223,9 @@ def pass_day(incident: Incident, calm: bool | None, day: int, at_us: int, params
     incident.last_judged_day = day
 
 
-def page_level(ln_weight: float, params: Params) -> float:
-    """ln M that pages a channel of this weight (:mod:`monitor.core.stakes`): no less than what opens a ticket."""
-    return max(params.page_ln_m - ln_weight, params.ticket_ln_m)
+def page_level(weight: float, params: Params) -> float:
+    """ln M that pages a channel of this ln w (:mod:`monitor.core.stakes`): no less than what opens a ticket."""
+    return max(params.page_ln_m - weight, params.ticket_ln_m)
 
 
 def page_level_of(channel: Channel, params: Params) -> float:

@@ -39,20 +39,20 @@ class Params:
     )
     page_ln_m: float = _param(8.6, 1, 1000, "evidence (ln M) that pages a channel of two parcels a day or fewer")
     stake_power: float = _param(
-        1.75, 0, 10, "less of it for v parcels a day, by this times ln(v / 2), from 6 on no more; 0: all alike"
+        1.75, 0, 10, "page_ln_m is less by this times ln(v / 2) for v parcels a day, from 6 on no more; 0: all alike"
     )
     ticket_ln_m: float = _param(5.7, 1, 1000, "evidence (ln M) that opens a ticket")
     group_page_ln_m: float = _param(
         6.0, 1, 1000, "evidence of a group of four channels or more, its best witness left out, that pages"
     )
     shared_fit: float = _param(
-        4.0, 0, 1000, "what the other channels of a group must say of late for it to be named instead of one of them"
+        4.0, 0, 1000, "evidence (ln) of late of all channels of a group but one that names it instead of that one"
     )
     group_page_fit: float = _param(
-        7.0, 0, 1000, "what the channels of a group but one must say of late for it to page by itself"
+        7.0, 0, 1000, "evidence (ln) of late of all channels of a group but one that pages the group by itself"
     )
     corroborate_ln_m: float = _param(
-        2.0, 0, 1000, "evidence of a group that pages by what was said of late, and of a channel that joins an incident"
+        2.0, 0, 1000, "evidence (ln M) a group needs beside group_page_fit, and a channel to join an open incident"
     )
     close_ln_m: float = _param(2.0, -1000, 1000, "evidence below which an incident may close")
     close_days: int = _param(7, 1, 365, "judged days in a row below close_ln_m that close an incident")
